@@ -1,0 +1,69 @@
+"""ListOps: the value of a nested expression of 500 to 2,000 tokens, ten classes.
+
+make task=listops recipe=quick      two CPU cores, minutes
+make task=listops recipe=lra2020    the released budget, 5,000 steps
+make task=listops recipe=strong     a modern recipe, 40 epochs
+"""
+
+from ml_collections import ConfigDict
+
+from configs.common import apply_recipe, common_config
+
+
+def get_config(recipe: str = "lra2020") -> ConfigDict:
+    """Return the config of a recipe: "quick", "lra2020" or "strong"."""
+    config = common_config()
+    config.task = "listops"
+    config.data.source = "generated"  # or "official": the release's TSV files
+    config.data.directory = ""  # of the official files
+    config.data.seed = 0  # of the generated examples
+    config.data.num_train = 96_000  # examples, as in LRA
+    config.data.num_validation = 2_000
+    config.data.num_test = 2_000
+    config.data.max_depth = 10  # of nesting, as in LRA
+    config.data.max_args = 10  # per operator, as in LRA
+    config.data.min_length = 500  # tokens, excluded bound, as in LRA
+    config.data.max_length = 2_000  # tokens, excluded bound, as in LRA
+    recipes = {"quick": quick, "lra2020": lra2020, "strong": strong}
+    return apply_recipe(config, recipe, recipes)
+
+
+def lra2020(config: ConfigDict) -> None:
+    """Keep the released budget; the common values are ListOps' own."""
+
+
+def quick(config: ConfigDict) -> None:
+    """Shrink the model and the training set, never the sequences."""
+    config.data.num_train = 16_000
+    config.num_layers = 2
+    config.encoder.width = 64
+    config.encoder.mlp_dim = 128
+    config.encoder.dropout_rate = 0.0
+    config.optimizer.weight_decay = 0.01
+    config.schedule.schedule = "cosine"
+    config.schedule.learning_rate = 2e-3
+    config.schedule.warmup_steps = 50
+    config.train.num_steps = 500
+    config.train.eval_every = 100
+    config.run.log_every = 25
+    config.run.checkpoint_every = 100
+
+
+def strong(config: ConfigDict) -> None:
+    """Train longer, at the settings S5 and Mega share for this task."""
+    config.num_layers = 8
+    config.encoder.width = 512
+    config.encoder.mlp_dim = 1024
+    config.encoder.dropout_rate = 0.0
+    config.encoder.pool = "mean"
+    config.optimizer.b2 = 0.999
+    config.optimizer.eps = 1e-8
+    config.optimizer.weight_decay = 0.04
+    config.optimizer.decay_all = False
+    config.optimizer.clip_norm = 1.0
+    config.schedule.schedule = "cosine"
+    config.schedule.learning_rate = 1e-3
+    config.schedule.warmup_steps = 1_920  # one epoch
+    config.train.batch_size = 50
+    config.train.num_steps = 76_800  # 40 epochs
+    config.train.eval_every = 1_920

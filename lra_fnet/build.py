@@ -1,0 +1,75 @@
+"""From a config to the objects of a run; each section goes to one constructor."""
+
+from functools import partial
+
+import optax
+from ml_collections import ConfigDict
+
+from lra_fnet.encoder import Classifier
+from lra_fnet.mixers import layer_names, mixer_class
+from lra_fnet.optim import make_optimizer, make_schedule
+from lra_fnet.step import Program, make_mesh
+from tasks import Task
+
+
+def check_counts(config: ConfigDict) -> None:
+    """Check the numbers that a loop or a division would trip over much later.
+
+    Raises:
+      ValueError: names the key, its value and what it must be.
+    """
+    positive = [
+        ("", ("num_layers", "num_seeds")),
+        ("train.", ("num_steps", "batch_size", "accumulate", "eval_every")),
+        ("run.", ("log_every", "checkpoint_every", "eval_batch_size")),
+    ]
+    for section, names in positive:
+        values = config[section.rstrip(".")] if section else config
+        for name in names:
+            if values[name] < 1:
+                raise ValueError(f"{section}{name} is {values[name]}; it must be >= 1")
+    if config.train.batch_size % config.train.accumulate:
+        raise ValueError(
+            f"train.accumulate is {config.train.accumulate}, which does not divide "
+            f"train.batch_size, {config.train.batch_size}"
+        )
+
+
+def config_layers(config: ConfigDict) -> tuple[str, ...]:
+    """Return the mixer name of every layer."""
+    hybrid = config.hybrid
+    return layer_names(
+        config.model, config.num_layers, hybrid.mixer, hybrid.num_layers, hybrid.layout
+    )
+
+
+def config_schedule(config: ConfigDict) -> optax.Schedule:
+    """Return the learning rate as a function of the step."""
+    return make_schedule(**config.schedule, num_steps=config.train.num_steps)
+
+
+def make_program(config: ConfigDict, task: Task) -> Program:
+    """Return model, optimiser and devices of a config, ready to compile.
+
+    Raises:
+      ValueError: an unknown model, or a value out of its range.
+    """
+    layers = config_layers(config)
+    factories = {
+        name: partial(mixer_class(name), **config.mixers.get(name, {}))
+        for name in set(layers)
+    }
+    model = Classifier(
+        mixers=tuple(factories[name] for name in layers),
+        num_classes=task.num_classes,
+        vocab_size=task.vocab_size,
+        pad_id=task.pad_id,
+        **config.encoder,
+    )
+    train = config.train
+    return Program(
+        model=model,
+        optimizer=make_optimizer(config_schedule(config), **config.optimizer),
+        mesh=make_mesh(train.batch_size // train.accumulate),
+        accumulate=train.accumulate,
+    )

@@ -1,0 +1,253 @@
+"""From a task to verified arrays: the cache on disk.
+
+A cache is a folder of plain arrays and a manifest:
+
+    <root>/<task>/<source>-<key>/manifest.json
+                                 {train,validation,test}_{inputs,labels}.npy
+
+The key is a hash of the task's provenance, so other options make another folder. A
+build happens in a sibling folder that is renamed when it is complete.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lra_fnet.lock import FolderLock
+from tasks import SPLITS, DataError, Split, Task
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Hold the splits of a task as memory-mapped arrays, and what is known of them."""
+
+    splits: Mapping[str, Split]
+    manifest: Mapping[str, Any]
+    folder: Path
+
+    @property
+    def checksum(self) -> str:
+        """Return the sha256 over the checksums of all files: the data's identity."""
+        return self.manifest["checksum"]
+
+
+def load_dataset(task: Task, root: Path) -> Dataset:
+    """Return the verified cache of a task, made first where there is none.
+
+    Raises:
+      DataError: the cache is damaged, or the data cannot be made.
+    """
+    folder = cache_folder(task, root)
+    if not folder.exists():
+        build_cache(task, folder)
+    return open_cache(task, folder)
+
+
+def cache_folder(task: Task, root: Path) -> Path:
+    """Return the folder of a task's cache, named after source and provenance."""
+    identity = {"format": FORMAT_VERSION, "provenance": dict(task.provenance)}
+    key = hashlib.sha256(_canonical_json(identity).encode()).hexdigest()[:12]
+    return Path(root) / task.name / f"{task.source}-{key}"
+
+
+# ---------------------------------------------------------------------------
+# Building
+
+
+def build_cache(task: Task, folder: Path) -> None:
+    """Make the arrays and the manifest aside, then rename them to `folder`.
+
+    An interrupted build leaves only the folder aside, which the next build takes up.
+    A second process that wants the same data waits for the first.
+    """
+    aside = folder.with_name(f".{folder.name}.building")
+    aside.mkdir(parents=True, exist_ok=True)
+    with FolderLock(aside, wait=True):
+        if folder.exists():  # the process we waited for has made it
+            return
+        try:
+            _write_cache(task, aside)
+        except OSError as error:
+            raise DataError(
+                f"cannot write the data of {task.name} to {aside}: {error.strerror}; "
+                "free space or set LRA_DATA to another folder, and run again"
+            ) from error
+        aside.rename(folder)
+
+
+def _write_cache(task: Task, aside: Path) -> None:
+    """Write arrays, then the manifest, and delete what a task kept in between."""
+    started = time.monotonic()
+    scratch = aside / "scratch"
+    scratch.mkdir(exist_ok=True)
+    splits = task.read(scratch)
+    for name in SPLITS:
+        check_split(task, name, splits[name])
+        for kind in ("inputs", "labels"):
+            _save(aside / f"{name}_{kind}.npy", getattr(splits[name], kind))
+    manifest: dict[str, Any] = {
+        "format": FORMAT_VERSION,
+        "task": task.name,
+        "source": task.source,
+        "provenance": dict(task.provenance),
+        "splits": {name: summarise(task, splits[name]) for name in SPLITS},
+        "readers": dict(task.readers(splits)),
+        "files": _checksums(aside),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    manifest["checksum"] = _digest_of(manifest["files"])
+    shutil.rmtree(scratch)
+    with _synced(aside / MANIFEST) as file:
+        file.write((json.dumps(manifest, indent=2) + "\n").encode())
+
+
+def check_split(task: Task, name: str, split: Split) -> None:
+    """Hold a split to the facts its task states.
+
+    Raises:
+      DataError: shape, ids or labels are not what the task says.
+    """
+    shape: tuple[int, ...] = (task.max_length,)
+    if task.num_documents > 1:
+        shape = (task.num_documents, *shape)
+    where = f"{task.name}, {name} split"
+    if split.inputs.shape[1:] != shape or len(split.inputs) != len(split.labels):
+        raise DataError(
+            f"{where}: inputs {split.inputs.shape} and labels {split.labels.shape} "
+            f"do not fit examples of shape {shape}"
+        )
+    if not len(split):
+        raise DataError(f"{where}: no examples")
+    for what, values, bound in (
+        ("token id", split.inputs, task.vocab_size),
+        ("label", split.labels, task.num_classes),
+    ):
+        if values.min() < 0 or values.max() >= bound:
+            raise DataError(
+                f"{where}: {what}s run from {values.min()} to {values.max()}, "
+                f"outside 0 to {bound - 1}"
+            )
+
+
+def summarise(task: Task, split: Split) -> dict[str, Any]:
+    """Return count, label histogram and quantiles of the length in tokens."""
+    histogram = np.bincount(split.labels, minlength=task.num_classes)
+    lengths = np.full(len(split), task.max_length)
+    if task.pad_id is not None:
+        lengths = (split.inputs != task.pad_id).sum(axis=-1).ravel()
+    quantiles = np.quantile(lengths, [0, 0.25, 0.5, 0.75, 1])
+    return {
+        "examples": len(split),
+        "labels": histogram.tolist(),
+        "length_quantiles": [round(float(q), 1) for q in quantiles],
+    }
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    """Write an array and wait until it is on the disk."""
+    with _synced(path) as file:
+        np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+
+
+@contextlib.contextmanager
+def _synced(path: Path) -> Iterator[Any]:
+    """Open a file for writing and flush it through to the disk at the end."""
+    with path.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+# ---------------------------------------------------------------------------
+# Opening
+
+
+def open_cache(task: Task, folder: Path) -> Dataset:
+    """Verify every byte of a cache and map its arrays into memory.
+
+    Raises:
+      DataError: names the file that is missing, damaged or not of this task.
+    """
+    manifest = _read_manifest(folder)
+    remedy = "delete this folder and run again to make it anew"
+    if manifest["provenance"] != json.loads(_canonical_json(dict(task.provenance))):
+        raise DataError(f"{folder} was made with other options or code: {remedy}")
+    for name, digest in _checksums(folder).items():
+        if manifest["files"].get(name) != digest:
+            raise DataError(f"{folder / name} is damaged (sha256 differs): {remedy}")
+    missing = set(manifest["files"]) - set(_checksums_names(folder))
+    if missing:
+        raise DataError(f"{folder} lacks {', '.join(sorted(missing))}: {remedy}")
+    splits = {name: _map_split(folder, name) for name in SPLITS}
+    for name, split in splits.items():
+        check_split(task, name, split)
+    return Dataset(splits, manifest, folder)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """Read a manifest; a half-written or missing one is a damaged cache."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+        version = manifest["format"]
+        intact = manifest["checksum"] == _digest_of(manifest["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}): delete {folder} and run again"
+        ) from error
+    if version != FORMAT_VERSION or not intact:
+        raise DataError(
+            f"{path} is of another format or altered: delete {folder} and run again"
+        )
+    return manifest
+
+
+def _map_split(folder: Path, name: str) -> Split:
+    """Map the two arrays of a split."""
+    inputs, labels = (
+        np.load(folder / f"{name}_{kind}.npy", mmap_mode="r")
+        for kind in ("inputs", "labels")
+    )
+    return Split(inputs, labels)
+
+
+def _checksums_names(folder: Path) -> list[str]:
+    """List the array files of a cache."""
+    return sorted(path.name for path in folder.glob("*.npy"))
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """Return the sha256 of every array file; the files are hashed in parallel."""
+    names = _checksums_names(folder)
+    with ThreadPoolExecutor() as pool:
+        digests = pool.map(lambda name: _file_digest(folder / name), names)
+        return dict(zip(names, digests, strict=True))
+
+
+def _file_digest(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest_of(files: Mapping[str, str]) -> str:
+    """Return one sha256 for all files: the data checksum of a result."""
+    return hashlib.sha256(_canonical_json(dict(files)).encode()).hexdigest()
+
+
+def _canonical_json(value: Any) -> str:
+    """Return the one JSON text of a value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

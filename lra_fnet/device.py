@@ -1,0 +1,59 @@
+"""What computes: a name for it, how much memory it took, how long a call should be."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from jax.stages import Compiled
+
+
+def describe_device(mesh: Mesh) -> dict[str, Any]:
+    """Return platform, kind and number of the devices of a mesh, and the CPU cores."""
+    device = mesh.devices.flat[0]
+    kind = _processor_name() if device.platform == "cpu" else device.device_kind
+    return {
+        "platform": device.platform,
+        "kind": kind,
+        "count": mesh.size,
+        "cpu_cores": len(os.sched_getaffinity(0)),
+    }
+
+
+def peak_memory(compiled: Compiled) -> dict[str, Any]:
+    """Return the peak memory of one device in bytes, and how it was found.
+
+    An accelerator's allocator knows its peak. A CPU has no such allocator, so there it
+    is the compiler's figure for one training call: arguments, results, temporaries.
+    """
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in statistics:
+        return {"bytes": statistics["peak_bytes_in_use"], "method": "allocator peak"}
+    analysis = compiled.memory_analysis()
+    if analysis is None:
+        return {"bytes": None, "method": "unknown"}
+    total = (
+        analysis.argument_size_in_bytes
+        + analysis.output_size_in_bytes
+        + analysis.temp_size_in_bytes
+        - analysis.alias_size_in_bytes
+    )
+    return {"bytes": total, "method": "compiled memory analysis"}
+
+
+def default_steps_per_call(mesh: Mesh) -> int:
+    """Return how many steps one compiled call takes on these devices.
+
+    On an accelerator dispatch costs more than a small model's step, so many. XLA on
+    CPUs runs a Fourier transform inside a loop on one thread, so there one.
+    """
+    return 1 if mesh.devices.flat[0].platform == "cpu" else 100
+
+
+def _processor_name() -> str:
+    """Return the processor's model name where the system tells it."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
+    return names[0] if names else "cpu"

@@ -1,0 +1,223 @@
+"""The encoder every baseline shares; only the mixers inside it differ.
+
+    embed tokens, add positions -> dropout
+    -> N x (mixer, residual, norm, MLP, residual, norm) -> pool -> two-layer head
+
+b, l, d are batch, length and width throughout; mask is True on real tokens.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, UInt
+
+from lra_fnet.layers import Mlp, masked_mean, sinusoid_positions, zero_padding
+
+MixerFactory = Callable[..., nn.Module]
+
+POSITIONS = ("sinusoid", "learned", "none")
+NORM_PLACEMENTS = ("published", "pre", "post")
+PADDINGS = ("keep", "zero_embeddings", "zero_layers")
+POOLINGS = ("cls", "mean", "first")
+DTYPES = ("float32", "bfloat16")
+
+
+class Classifier(nn.Module):
+    """Classify one document: encode, pool, and a two-layer head.
+
+    Attributes:
+      mixers: one factory per layer, called as `mixer(name=...)`.
+      num_classes: C, the number of classes.
+      vocab_size: ids run from 0 to vocab_size - 1.
+      pad_id: the id that is padding; None where every position is data.
+      width: d.
+      mlp_dim: hidden units of the MLP of every layer, and of the head.
+      dropout_rate: of embeddings, sublayer outputs and MLP hidden units, in [0, 1).
+      positions: "sinusoid", "learned" or "none".
+      norm_placement: LayerNorm before ("pre") or after ("post") each sublayer, or
+        "published": where the first mixer's paper has it.
+      padding: "keep" padded positions as ordinary vectors, or set them to zero after
+        the embedding ("zero_embeddings") or there and after every layer
+        ("zero_layers"). It matters to mixers that ignore the mask, such as FNet.
+      pool: read a learned "cls" slot, the "mean" of real positions, or the "first".
+      dtype: of activations, "float32" or "bfloat16"; parameters stay float32.
+    """
+
+    mixers: tuple[MixerFactory, ...]
+    num_classes: int
+    vocab_size: int
+    pad_id: int | None
+    width: int
+    mlp_dim: int
+    dropout_rate: float
+    positions: str
+    norm_placement: str
+    padding: str
+    pool: str
+    dtype: str
+
+    def __post_init__(self) -> None:
+        """Check the choices, for which a misspelt word would otherwise pass.
+
+        Raises:
+          ValueError: names the key, the value and the choices.
+        """
+        _check_choice("positions", self.positions, POSITIONS)
+        _check_choice("norm_placement", self.norm_placement, NORM_PLACEMENTS)
+        _check_choice("padding", self.padding, PADDINGS)
+        _check_choice("pool", self.pool, POOLINGS)
+        _check_choice("dtype", self.dtype, DTYPES)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, inputs: UInt[Array, "b l"], train: bool) -> Float[Array, "b c"]:
+        """Return float32 logits."""
+        mask = _real_tokens(inputs, self.pad_id)
+        x = Embedder(
+            self.vocab_size, self.width, self.positions, self.pool == "cls", self.dtype
+        )(inputs)
+        if self.pool == "cls":
+            mask = jnp.roll(mask, 1, axis=1).at[:, 0].set(True)
+        x = Encoder(
+            mixers=self.mixers,
+            mlp_dim=self.mlp_dim,
+            dropout_rate=self.dropout_rate,
+            norm_placement=self.norm_placement,
+            padding=self.padding,
+        )(x, mask, train)
+        pooled = masked_mean(x, mask) if self.pool == "mean" else x[:, 0]
+        return Head(self.mlp_dim, self.num_classes)(pooled)
+
+
+class Embedder(nn.Module):
+    """Look up token vectors, prepend the CLS slot if there is one, add positions."""
+
+    vocab_size: int
+    width: int
+    positions: str
+    has_cls: bool
+    dtype: str
+
+    @nn.compact
+    def __call__(self, inputs: UInt[Array, "b l"]) -> Float[Array, "b l d"]:
+        """Return vectors of dtype `dtype`, as many as there are ids."""
+        tokens = self.param(
+            "tokens", nn.initializers.normal(1.0), (self.vocab_size, self.width)
+        )
+        x = tokens[inputs]
+        if self.has_cls:
+            # LRA: its CLS slot makes l + 1 positions, a length that FFTs and blocks
+            # do not like (2,001; 4,001 is prime). Here it takes the first of the l
+            # and the last id is dropped; in ListOps that is always padding.
+            cls = self.param("cls", nn.initializers.zeros, (self.width,))
+            cls = jnp.broadcast_to(cls, (len(x), 1, self.width))
+            x = jnp.concatenate([cls, x[:, :-1]], axis=1)
+        x = x + self._positions(x.shape[1])
+        return x.astype(self.dtype)
+
+    def _positions(self, length: int) -> Float[Array, "l d"]:
+        """Return what is added to tell positions apart."""
+        if self.positions == "learned":
+            init = nn.initializers.normal(0.02)
+            return self.param("positions", init, (length, self.width))
+        if self.positions == "sinusoid":
+            return jnp.asarray(sinusoid_positions(length, self.width))
+        return jnp.zeros((length, self.width))
+
+
+class Encoder(nn.Module):
+    """Apply dropout to the embeddings, then one block per mixer."""
+
+    mixers: tuple[MixerFactory, ...]
+    mlp_dim: int
+    dropout_rate: float
+    norm_placement: str
+    padding: str
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
+    ) -> Float[Array, "b l d"]:
+        """Return vectors of the shape and dtype of x."""
+        placement = self.norm_placement
+        if placement == "published":
+            placement = published_norm_placement(self.mixers[0])
+        if placement == "post":  # BERT and FNet normalise the embeddings as well.
+            x = nn.LayerNorm(dtype=x.dtype, name="embedding_norm")(x)
+        x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        if self.padding != "keep":
+            x = zero_padding(x, mask)
+        for layer, mixer in enumerate(self.mixers):
+            x = Block(
+                mixer, self.mlp_dim, self.dropout_rate, placement, name=f"block_{layer}"
+            )(x, mask, train)
+            if self.padding == "zero_layers":
+                x = zero_padding(x, mask)
+        if placement == "pre":
+            x = nn.LayerNorm(dtype=x.dtype, name="output_norm")(x)
+        return x
+
+
+class Block(nn.Module):
+    """Mix over positions, then transform each: two sublayers with residuals.
+
+    pre:  x = x + mix(norm(x));  x = x + mlp(norm(x))   (LRA's blocks)
+    post: x = norm(x + mix(x));  x = norm(x + mlp(x))   (BERT's and FNet's)
+    """
+
+    mixer: MixerFactory
+    mlp_dim: int
+    dropout_rate: float
+    norm_placement: str
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
+    ) -> Float[Array, "b l d"]:
+        """Return vectors of the shape and dtype of x."""
+        mixer = self.mixer(name="mixer")
+        mlp = Mlp(self.mlp_dim, self.dropout_rate, name="mlp")
+        mixer_norm = nn.LayerNorm(dtype=x.dtype, name="mixer_norm")
+        mlp_norm = nn.LayerNorm(dtype=x.dtype, name="mlp_norm")
+        # LRA: dropout on every mixer's output; FNet's reference has none there.
+        dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
+        if self.norm_placement == "pre":
+            x = x + dropout(mixer(mixer_norm(x), mask, train))
+            return x + mlp(mlp_norm(x), train)
+        x = mixer_norm(x + dropout(mixer(x, mask, train)))
+        return mlp_norm(x + mlp(x, train))
+
+
+class Head(nn.Module):
+    """Map pooled vectors to logits: dense, ReLU, dense, as in LRA."""
+
+    mlp_dim: int
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, pooled: Float[Array, "b d"]) -> Float[Array, "b c"]:
+        """Return float32 logits."""
+        x = nn.relu(nn.Dense(self.mlp_dim, dtype=pooled.dtype)(pooled))
+        return nn.Dense(self.num_classes)(x.astype(jnp.float32))
+
+
+def published_norm_placement(mixer: MixerFactory) -> str:
+    """Return where the mixer's paper normalises: its class may say; LRA's is "pre"."""
+    return getattr(getattr(mixer, "func", mixer), "norm_placement", "pre")
+
+
+def _real_tokens(inputs: UInt[Array, "b l"], pad_id: int | None) -> Bool[Array, "b l"]:
+    """Return the mask: True where an id is not padding.
+
+    LRA: masks id 0 in the image tasks too, where it is a black pixel.
+    """
+    if pad_id is None:
+        return jnp.ones(inputs.shape, bool)
+    return inputs != pad_id
+
+
+def _check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise ValueError unless the value is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"encoder.{key} is {value!r}; choose from {choices}")

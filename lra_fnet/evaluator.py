@@ -1,0 +1,70 @@
+"""Score parameters on a whole split, every example exactly once."""
+
+import time
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int, PyTree
+
+from lra_fnet.batches import evaluation_batches
+from lra_fnet.device import default_steps_per_call
+from lra_fnet.metrics import Sums
+from lra_fnet.step import DeviceSplit, Program
+
+# Indices and weights of the examples of one call.
+Call = tuple[Int[np.ndarray, "k b"], Float[np.ndarray, "k b"]]
+
+
+class Evaluator:
+    """Evaluate with the compiled programs kept, one for each size of split."""
+
+    def __init__(self, program: Program, batch_size: int):
+        self._program = program
+        # A multiple of the devices; what it adds to the last batch has weight 0.
+        self._batch_size = -(-batch_size // program.mesh.size) * program.mesh.size
+        self._compiled: dict[tuple[int, ...], jax.stages.Compiled] = {}
+        self._seconds = 0.0
+        self._compile_seconds = 0.0
+
+    def __call__(
+        self, params: PyTree, split: DeviceSplit
+    ) -> tuple[Sums, Int[np.ndarray, "s n"]]:
+        """Return the sums of a split, (s,), and the answers to its examples."""
+        calls = self._calls(len(split.labels))
+        compiled = self._program_for(params, split, calls[0])
+        started = time.monotonic()
+        outputs = [compiled(params, *split, *call) for call in calls]
+        sums, answers = jax.device_get(list(zip(*outputs, strict=True)))
+        num_seeds = answers[0].shape[0]
+        answers = np.concatenate(answers, axis=1).reshape(num_seeds, -1)
+        self._seconds += time.monotonic() - started
+        return sum(sums[1:], sums[0]), answers[:, : len(split.labels)]
+
+    def compile(self, params: PyTree, split: DeviceSplit) -> None:
+        """Compile for splits of this size ahead of use."""
+        self._program_for(params, split, self._calls(len(split.labels))[0])
+
+    def take_seconds(self) -> dict[str, float]:
+        """Return the time spent evaluating and compiling since this was last asked."""
+        taken = {"seconds": self._seconds, "compile_seconds": self._compile_seconds}
+        self._seconds = self._compile_seconds = 0.0
+        return taken
+
+    def _calls(self, num_examples: int) -> list[Call]:
+        """Return indices and weights (k, b) of each call: one call, on CPUs many."""
+        indices, weight = evaluation_batches(num_examples, self._batch_size)
+        if default_steps_per_call(self._program.mesh) > 1:
+            return [(indices, weight)]
+        return [(indices[i, None], weight[i, None]) for i in range(len(indices))]
+
+    def _program_for(
+        self, params: PyTree, split: DeviceSplit, call: Call
+    ) -> jax.stages.Compiled:
+        """Return the program for a split of this size, compiled at first use."""
+        shape = split.inputs.shape
+        if shape not in self._compiled:
+            started = time.monotonic()
+            lowered = Program.evaluate.lower(self._program, params, *split, *call)
+            self._compiled[shape] = lowered.compile()
+            self._compile_seconds += time.monotonic() - started
+        return self._compiled[shape]

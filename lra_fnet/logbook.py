@@ -1,0 +1,94 @@
+"""The record of a run: one JSON line per event, one printed line, a progress bar."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+Record = dict[str, Any]
+
+
+class Logbook:
+    """Write the events of a run to `<workdir>/metrics.jsonl`, and show them.
+
+    Going on from a checkpoint drops the events after it, since they happen again.
+    """
+
+    def __init__(self, workdir: Path, step: int, num_steps: int, tensorboard: bool):
+        self._path = workdir / "metrics.jsonl"
+        self._rewrite([r for r in self.records() if r["step"] <= step])
+        self._file = self._path.open("a")
+        self._bar = tqdm(
+            total=num_steps,
+            initial=step,
+            unit="step",
+            disable=not sys.stderr.isatty(),
+            dynamic_ncols=True,
+            leave=False,
+        )
+        self._events = _event_writer(workdir, step) if tensorboard else None
+
+    def records(self, event: str | None = None) -> Iterator[Record]:
+        """Yield the events written so far, all or those of one kind."""
+        lines = self._path.read_text().splitlines() if self._path.exists() else []
+        for line in lines:
+            record = _parse(line)
+            if record and event in (None, record["event"]):
+                yield record
+
+    def write(self, event: str, step: int, values: Mapping[str, Any]) -> None:
+        """Record what happened at a step; values with a seed axis become lists."""
+        plain = {name: _plain(value) for name, value in values.items()}
+        self._file.write(json.dumps({"event": event, "step": step, **plain}) + "\n")
+        self._file.flush()
+        if self._events:
+            for name, value in plain.items():
+                self._events.add_scalar(f"{event}/{name}", np.mean(value), step)
+
+    def say(self, line: str) -> None:
+        """Print a line above the progress bar."""
+        self._bar.write(line, file=sys.stdout)
+        sys.stdout.flush()
+
+    def advance(self, step: int) -> None:
+        """Move the progress bar to a step."""
+        self._bar.update(step - self._bar.n)
+
+    def close(self) -> None:
+        """Close the files and remove the bar."""
+        self._bar.close()
+        self._file.close()
+        if self._events:
+            self._events.close()
+
+    def _rewrite(self, records: Sequence[Record]) -> None:
+        """Replace the file in one move, so that none of it is lost half-way."""
+        aside = self._path.with_suffix(".jsonl.tmp")
+        aside.write_text("".join(json.dumps(r) + "\n" for r in records))
+        os.replace(aside, self._path)
+
+
+def _parse(line: str) -> Record | None:
+    """Read one line; a kill can tear the last one, which then never happened."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def _plain(value: Any) -> Any:
+    """Return an array as a number or a list of numbers."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _event_writer(workdir: Path, step: int) -> Any:
+    """Return a TensorBoard writer (tensorboardX, which needs no TensorFlow)."""
+    from tensorboardX import SummaryWriter
+
+    # purge_step hides the events that happen again after going on from a checkpoint.
+    return SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)

@@ -1,0 +1,28 @@
+"""FNet: mix tokens by an unparameterised Fourier transform."""
+
+from typing import ClassVar
+
+import flax.linen as nn
+from jaxtyping import Array, Bool, Float
+
+from lra_fnet.fourier import fourier_mix
+
+
+class Mixer(nn.Module):
+    """Mix by y = Re(F_l F_d x), the published unnormalised transform.
+
+    Cost O(l d (log l + log d)), no parameters.
+    Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, section 3.2.
+    """
+
+    # The transform multiplies the standard deviation by sqrt(l d / 2), hundreds at
+    # the lengths here: a normalisation must follow the residual sum.
+    norm_placement: ClassVar[str] = "post"
+    mixes_padding: ClassVar[str] = "every output is a sum over all l positions"
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
+    ) -> Float[Array, "b l d"]:
+        """Mix over length and width, padding included, as in the published model."""
+        return fourier_mix(x)

@@ -1,0 +1,71 @@
+"""Learning-rate schedules and the optimiser."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+SCHEDULES = ("rsqrt", "cosine", "constant")
+
+
+def make_schedule(
+    schedule: str, learning_rate: float, warmup_steps: int, num_steps: int
+) -> optax.Schedule:
+    """Return the learning rate as a function of the step, from 0 at step 0.
+
+    rsqrt:    learning_rate min(1, t / w) / sqrt(max(t, w)), LRA's for text: the peak,
+              at t = w, is learning_rate / sqrt(w).
+    cosine:   linear to learning_rate over w steps, then half a cosine to 0.
+    constant: linear to learning_rate over w steps, then constant.
+
+    Raises:
+      ValueError: unknown schedule.
+
+    >>> round(float(make_schedule("rsqrt", 0.05, 1000, 5000)(1000)), 6)
+    0.001581
+    """
+    if schedule not in SCHEDULES:
+        raise ValueError(f"optimizer.schedule is {schedule!r}; choose from {SCHEDULES}")
+    warmup = max(warmup_steps, 1)
+    if schedule == "cosine":
+        # A run of a few steps is all warm-up; optax wants at least one step after it.
+        return optax.warmup_cosine_decay_schedule(
+            0.0, learning_rate, warmup, max(num_steps, warmup + 1)
+        )
+    if schedule == "constant":
+        return optax.linear_schedule(0.0, learning_rate, warmup)
+    return lambda step: (
+        learning_rate
+        * jnp.minimum(1.0, step / warmup)
+        / jnp.sqrt(jnp.maximum(step, warmup))
+    )
+
+
+def make_optimizer(
+    schedule: optax.Schedule,
+    b1: float,
+    b2: float,
+    eps: float,
+    weight_decay: float,
+    decay_all: bool,
+    clip_norm: float,
+) -> optax.GradientTransformation:
+    """Return AdamW behind a clip of the global gradient norm (0: no clip).
+
+    The decay is decoupled and multiplied by the learning rate. `decay_all` applies it
+    to every parameter, as LRA does; otherwise to matrices alone.
+    """
+    clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
+    adamw = optax.adamw(
+        schedule,
+        b1=b1,
+        b2=b2,
+        eps=eps,
+        weight_decay=weight_decay,
+        mask=None if decay_all else _is_matrix,
+    )
+    return optax.chain(clip, adamw)
+
+
+def _is_matrix(params: optax.Params) -> optax.Params:
+    """Tell matrices, which are decayed, from biases and normalisation scales."""
+    return jax.tree.map(lambda p: p.ndim >= 2, params)

@@ -1,0 +1,266 @@
+"""Everything that is compiled: the training steps and the evaluation of a split.
+
+A leading axis s over seeds runs through state, batches and sums, so that several
+seeds train in one program. The batch is split over the devices of a mesh; each device
+computes its share of the gradient sum, and the shares are added.
+"""
+
+import dataclasses
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
+
+from lra_fnet.metrics import Sums, classification_sums
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Hold all a run needs to go on; every array has the seed axis s in front.
+
+    Attributes:
+      step: number of steps taken, (s,).
+      params: model parameters.
+      opt_state: optimiser state.
+      key: the key that dropout keys are folded from, never advanced, (s,).
+    """
+
+    step: Int[Array, "*s"]
+    params: PyTree
+    opt_state: PyTree
+    key: Key[Array, "*s"]
+
+
+@flax.struct.dataclass
+class Best:
+    """Hold the parameters with the highest validation accuracy so far, per seed."""
+
+    params: PyTree
+    step: Int[Array, "*s"]
+    accuracy: Float[Array, "*s"]
+
+    @classmethod
+    def before_training(cls, state: TrainState) -> "Best":
+        """Return a copy of the state's parameters that any accuracy beats."""
+        return cls(
+            params=jax.tree.map(jnp.copy, state.params),
+            step=jnp.zeros_like(state.step),
+            accuracy=jnp.full(state.step.shape, -1.0),
+        )
+
+
+class DeviceSplit(NamedTuple):
+    """Hold a split on the devices, whole on each."""
+
+    inputs: Shaped[Array, "n ..."]
+    labels: Int[Array, "n"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """Compute with one model and optimiser on the devices of one mesh.
+
+    Attributes:
+      model: called as `model(inputs, train)`.
+      optimizer: its update runs once a step.
+      mesh: one axis, "data", over which batches are split.
+      accumulate: parts a batch is computed in, one after the other, to save memory.
+    """
+
+    model: nn.Module
+    optimizer: optax.GradientTransformation
+    mesh: Mesh
+    accumulate: int = 1
+
+    def init(
+        self, seeds: Int[Array, "s"], inputs: Shaped[Array, "b ..."]
+    ) -> TrainState:
+        """Return the state before the first step, one slice per seed."""
+
+        def init_one(seed: Int[Array, ""]) -> TrainState:
+            init_key, key = jax.random.split(jax.random.key(seed))
+            params = self.model.init(init_key, inputs[:1], train=False)["params"]
+            step = jnp.zeros((), jnp.int32)
+            return TrainState(step, params, self.optimizer.init(params), key)
+
+        return jax.jit(jax.vmap(init_one), out_shardings=self.replicated)(seeds)
+
+    def put(self, inputs: np.ndarray, labels: np.ndarray) -> DeviceSplit:
+        """Copy the arrays of a split to every device."""
+        arrays = (np.asarray(inputs), np.asarray(labels))
+        return DeviceSplit(*jax.device_put(arrays, self.replicated))
+
+    @property
+    def replicated(self) -> NamedSharding:
+        """Return the sharding of arrays that every device holds whole."""
+        return NamedSharding(self.mesh, P())
+
+    @partial(jax.jit, static_argnums=0, donate_argnums=(1,))
+    def train(
+        self,
+        state: TrainState,
+        inputs: Shaped[Array, "n ..."],
+        labels: Int[Array, "n"],
+        indices: Int[Array, "s k b"],
+        num_steps: Int[Array, ""],
+    ) -> tuple[TrainState, Sums, Int[Array, "s"]]:
+        """Take `num_steps` <= k steps, step i on the examples `indices[:, i]`.
+
+        Returns the new state, the sums over those steps, and the number of the first
+        step whose loss was not finite (-1 where all were).
+        """
+        shard = jax.shard_map(
+            self._train_shard,
+            mesh=self.mesh,
+            in_specs=(P(), P(), P(), P(None, None, "data"), P()),
+            out_specs=P(),
+            # Gradients are added by hand below, also through custom derivatives.
+            check_vma=False,
+        )
+        return shard(state, inputs, labels, indices, num_steps)
+
+    def _train_shard(self, state, inputs, labels, indices, num_steps):
+        """Take the steps on this device's share of each batch."""
+
+        def body(i, carry):
+            state, sums, bad_step = carry
+            batch = jax.lax.dynamic_index_in_dim(indices, i, axis=1, keepdims=False)
+            step = partial(self._step, inputs=inputs, labels=labels)
+            new_state, step_sums = _over_seeds(step)(state, batch)
+            is_first_bad = (bad_step < 0) & ~jnp.isfinite(step_sums.loss)
+            bad_step = jnp.where(is_first_bad, new_state.step, bad_step)
+            return new_state, sums + step_sums, bad_step
+
+        carry = (state, Sums.zeros(state.step.shape), jnp.full_like(state.step, -1))
+        if indices.shape[1] == 1:
+            # XLA on CPUs runs a Fourier transform inside a loop on one thread.
+            return body(0, carry)
+        return jax.lax.fori_loop(0, num_steps, body, carry)
+
+    def _step(self, state, batch, *, inputs, labels):
+        """Take one step of one seed on the examples `batch`, (b,)."""
+        num_examples = len(batch) * self.mesh.size
+        key = jax.random.fold_in(state.key, state.step)
+        key = jax.random.fold_in(key, jax.lax.axis_index("data"))
+
+        def loss(params, part, key):
+            logits = self._logits(params, inputs[part], dropout_key=key)
+            sums = classification_sums(logits, labels[part], jnp.ones(len(part)))
+            return sums.loss / num_examples, sums
+
+        gradient = jax.grad(loss, has_aux=True)
+        if self.accumulate == 1:
+            gradients, sums = gradient(state.params, batch, key)
+        else:
+            gradients, sums = self._accumulated(gradient, state.params, batch, key)
+        gradients, sums = jax.lax.psum((gradients, sums), "data")
+        updates, opt_state = self.optimizer.update(
+            gradients, state.opt_state, state.params
+        )
+        params = optax.apply_updates(state.params, updates)
+        return TrainState(state.step + 1, params, opt_state, state.key), sums
+
+    def _logits(
+        self, params: PyTree, inputs: Shaped[Array, "b ..."], dropout_key: Any = None
+    ) -> Float[Array, "b c"]:
+        """Apply the model, with dropout if there is a key for it."""
+        train = dropout_key is not None
+        rngs = {"dropout": dropout_key} if train else None
+        logits = self.model.apply({"params": params}, inputs, train=train, rngs=rngs)
+        return cast(Array, logits)
+
+    def _accumulated(self, gradient, params, batch, key):
+        """Add the gradients of `accumulate` parts of the batch."""
+
+        def add_part(total, part_and_key):
+            return jax.tree.map(jnp.add, total, gradient(params, *part_and_key)), None
+
+        parts = batch.reshape(self.accumulate, -1)
+        keys = jax.random.split(key, self.accumulate)
+        zeros = jax.tree.map(jnp.zeros_like, params), Sums.zeros()
+        return jax.lax.scan(add_part, zeros, (parts, keys))[0]
+
+    @partial(jax.jit, static_argnums=0)
+    def evaluate(
+        self,
+        params: PyTree,
+        inputs: Shaped[Array, "n ..."],
+        labels: Int[Array, "n"],
+        indices: Int[Array, "k b"],
+        weight: Float[Array, "k b"],
+    ) -> tuple[Sums, Int[Array, "s k b"]]:
+        """Return the sums over k batches, and each example's answer.
+
+        Weight 0 marks places of the last batch that no example fills.
+        """
+        shard = jax.shard_map(
+            self._evaluate_shard,
+            mesh=self.mesh,
+            in_specs=(P(), P(), P(), P(None, "data"), P(None, "data")),
+            out_specs=(P(), P(None, None, "data")),
+            check_vma=False,
+        )
+        return shard(params, inputs, labels, indices, weight)
+
+    def _evaluate_shard(self, params, inputs, labels, indices, weight):
+        """Evaluate this device's share of each batch."""
+
+        def one_seed(params, batch, weight):
+            logits = self._logits(params, inputs[batch])
+            sums = classification_sums(logits, labels[batch], weight)
+            return jax.lax.psum(sums, "data"), jnp.argmax(logits, axis=-1)
+
+        def body(sums, batch_and_weight):
+            step_sums, answers = _over_seeds(lambda p: one_seed(p, *batch_and_weight))(
+                params
+            )
+            return sums + step_sums, answers
+
+        num_seeds = len(jax.tree.leaves(params)[0])
+        zeros = Sums.zeros((num_seeds,))
+        if len(indices) == 1:  # as in training: no loop around a transform on CPUs
+            sums, answers = body(zeros, (indices[0], weight[0]))
+            return sums, answers[:, None]
+        sums, answers = jax.lax.scan(body, zeros, (indices, weight))
+        return sums, jnp.swapaxes(answers, 0, 1)
+
+
+@partial(jax.jit, donate_argnums=0)
+def keep_best(best: Best, state: TrainState, accuracy: Float[Array, "s"]) -> Best:
+    """Take over the parameters of the seeds whose accuracy has risen."""
+
+    def choose_if_better(new: Array, old: Array) -> Array:
+        better = accuracy > best.accuracy
+        return jnp.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+    new = Best(state.params, state.step, accuracy)
+    return jax.tree.map(choose_if_better, new, best)
+
+
+def make_mesh(batch_size: int) -> Mesh:
+    """Return a mesh of as many local devices as divide the batch."""
+    devices = jax.local_devices()
+    count = max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)
+    return jax.make_mesh(
+        (count,), ("data",), devices=devices[:count], axis_types=(AxisType.Auto,)
+    )
+
+
+def _over_seeds(function):
+    """Map over the seed axis; a single seed is computed without it, which is faster."""
+
+    def mapped(*args):
+        if len(jax.tree.leaves(args)[0]) > 1:
+            return jax.vmap(function)(*args)
+        first = function(*jax.tree.map(lambda a: a[0], args))
+        return jax.tree.map(lambda a: a[None], first)
+
+    return mapped

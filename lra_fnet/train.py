@@ -1,0 +1,218 @@
+"""The training run from top to bottom: data, program, resume, steps, test, result.
+
+`train_and_evaluate` is the extension point: copy it rather than hang hooks on it.
+"""
+
+import collections
+import os
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from lra_fnet.batches import call_indices
+from lra_fnet.build import check_counts, config_layers, config_schedule, make_program
+from lra_fnet.checkpoint import Checkpoints, Snapshot
+from lra_fnet.data import load_dataset
+from lra_fnet.device import default_steps_per_call, describe_device, peak_memory
+from lra_fnet.evaluator import Evaluator
+from lra_fnet.lock import FolderLock
+from lra_fnet.logbook import Logbook
+from lra_fnet.metrics import Sums
+from lra_fnet.progress import Progress
+from lra_fnet.protocol import resolved_config
+from lra_fnet.result import RunFacts, Score, seed_result, write_result
+from lra_fnet.signals import StopSignals
+from lra_fnet.step import Best, Program, keep_best
+from lra_fnet.workdir import claim, finished_results, result_folders
+from tasks import make_task
+
+# Calls dispatched beyond the one that computes: enough to keep a device busy, few
+# enough that a stop signal is answered soon.
+CALLS_AHEAD = 2
+
+
+class Interrupted(Exception):
+    """A signal stopped the run; it can go on from its checkpoint."""
+
+    def __init__(self, signal_number: int, step: int):
+        super().__init__(f"stopped at step {step:,}; the checkpoint is saved")
+        self.signal_number = signal_number
+
+
+def data_root() -> Path:
+    """Return the folder of the data caches: LRA_DATA, or `data` where the run is."""
+    return Path(os.environ.get("LRA_DATA", "data"))
+
+
+def train_and_evaluate(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
+    """Train, select by validation, test once; return one result for each seed.
+
+    Goes on from the newest checkpoint in `workdir`; a finished run is not repeated.
+
+    Raises:
+      DataError, WorkdirError, CheckpointError, NotFinite, Interrupted: see there.
+      FolderLocked: another process runs in `workdir`.
+      ValueError: a value of the config is out of its range.
+    """
+    check_counts(config)
+    with FolderLock(workdir):
+        return _train_and_evaluate(config, workdir)
+
+
+def _train_and_evaluate(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
+    # -- Data, and whose workdir this is ---------------------------------------------
+    identity = resolved_config(config, config_layers(config))
+    seeds = range(config.seed, config.seed + config.num_seeds)
+    folders = result_folders(workdir, seeds)
+    task = make_task(config.task, **config.data)
+    dataset = load_dataset(task, data_root())
+    claim(workdir, identity, dataset.checksum)
+    finished = finished_results(folders)
+    if finished:
+        print(f"{workdir} holds the finished run; delete it to train again")
+        return finished
+
+    # -- Program and arrays on the devices -------------------------------------------
+    program = make_program(config, task)
+    train_split, validation_split, test_split = (
+        program.put(dataset.splits[name].inputs, dataset.splits[name].labels)
+        for name in ("train", "validation", "test")
+    )
+
+    # -- State: fresh, or from the newest checkpoint ---------------------------------
+    state = program.init(jnp.array(seeds), train_split.inputs)
+    best = Best.before_training(state)
+    checkpoints = Checkpoints(workdir)
+    restored = checkpoints.restore(like=Snapshot(state, best))
+    if restored:
+        state, best = restored.state, restored.best
+    step, num_steps = int(state.step[0]), config.train.num_steps
+    log = Logbook(workdir, step, num_steps, config.run.tensorboard)
+    if step:
+        log.say(f"going on from step {step:,} of {num_steps:,} in {workdir}")
+
+    # -- Compile ---------------------------------------------------------------------
+    compile_started = time.monotonic()
+    steps_per_call = config.run.steps_per_call or default_steps_per_call(program.mesh)
+    indices_of_call = partial(
+        call_indices,
+        seeds,
+        max_steps=steps_per_call,
+        batch_size=config.train.batch_size,
+        num_examples=len(train_split.labels),
+    )
+    train = Program.train.lower(
+        program, state, *train_split, indices_of_call(0, 1), np.int32(1)
+    ).compile()
+    evaluator = Evaluator(program, config.run.eval_batch_size)
+    evaluator.compile(state.params, validation_split)
+    evaluator.take_seconds()
+    log.write("compile", step, {"compile_seconds": time.monotonic() - compile_started})
+
+    # -- Steps -----------------------------------------------------------------------
+    progress = Progress(log, config_schedule(config), step, num_steps)
+    ahead: collections.deque[jax.Array] = collections.deque()
+    with StopSignals() as stop:
+        while step < num_steps:
+            count = min(steps_per_call, _next_stop(step, config) - step)
+            indices = indices_of_call(step, count)
+            state, sums, bad_step = train(state, *train_split, indices, np.int32(count))
+            step += count
+            progress.add(sums, bad_step)
+            ahead.append(bad_step)
+            if len(ahead) > CALLS_AHEAD:
+                ahead.popleft().block_until_ready()
+
+            last = step == num_steps
+            evaluate = last or step % config.train.eval_every == 0
+            save = last or step % config.run.checkpoint_every == 0 or stop.received
+            if evaluate or save or step % config.run.log_every == 0:
+                progress.end(step)
+            if evaluate or save:
+                progress.flush()  # raises before anything that is not finite is saved
+            if evaluate:
+                sums, _ = evaluator(state.params, validation_split)
+                best = keep_best(best, state, jnp.asarray(sums.accuracy()))
+                _log_validation(log, step, sums, best, evaluator.take_seconds())
+            if save:
+                checkpoints.save(step, Snapshot(state, best))
+            if evaluate or save:
+                progress.restart_clock()
+            if stop.received and not last:
+                checkpoints.close()
+                log.close()
+                raise Interrupted(stop.received, step)
+    checkpoints.close()
+
+    # -- Test, once ------------------------------------------------------------------
+    test, answers = evaluator(best.params, test_split)
+    test_last, _ = evaluator(state.params, test_split)
+    validation, _ = evaluator(best.params, validation_split)
+    validation_last, _ = evaluator(state.params, validation_split)
+    log.write("test", step, evaluator.take_seconds())
+    log.close()
+
+    # -- Result ----------------------------------------------------------------------
+    facts = RunFacts(
+        config=identity,
+        data={
+            "source": dataset.manifest["source"],
+            "checksum": dataset.checksum,
+            "provenance": dataset.manifest["provenance"],
+        },
+        readers=dataset.manifest["readers"],
+        parameters=sum(p[0].size for p in jax.tree.leaves(state.params)),
+        peak_memory=peak_memory(train),
+        device=describe_device(program.mesh),
+        records=list(log.records()),
+    )
+    results = []
+    for row, (seed, folder) in enumerate(zip(seeds, folders, strict=True)):
+        scores = {
+            "test": _score(test, row, int(best.step[row])),
+            "test_last_step": _score(test_last, row, num_steps),
+            "validation": _score(validation, row, int(best.step[row])),
+            "validation_last_step": _score(validation_last, row, num_steps),
+        }
+        results.append(seed_result(facts, row, seed, scores))
+        write_result(folder, results[-1], answers[row])
+    return results
+
+
+def _next_stop(step: int, config: ConfigDict) -> int:
+    """Return the next step after which the host has something to do."""
+    periods = (
+        config.run.log_every,
+        config.train.eval_every,
+        config.run.checkpoint_every,
+    )
+    stops = [(step // period + 1) * period for period in periods]
+    return min(*stops, config.train.num_steps)
+
+
+def _score(sums: Sums, row: int, step: int) -> Score:
+    """Return the score of one seed, with the parameters of `step`."""
+    return Score(round(float(sums.correct[row])), round(float(sums.weight[row])), step)
+
+
+def _log_validation(
+    log: Logbook, step: int, sums: Sums, best: Best, seconds: dict[str, float]
+) -> None:
+    """Record a validation and print it beside the best so far."""
+    accuracy, best_accuracy = sums.accuracy(), np.asarray(best.accuracy)
+    log.write(
+        "validation",
+        step,
+        {"loss": sums.mean_loss(), "accuracy": accuracy, **seconds},
+    )
+    log.say(
+        f"validation at step {step}: loss {np.mean(sums.mean_loss()):.4f}"
+        f"  accuracy {100 * np.mean(accuracy):.2f} %"
+        f"  (best {100 * np.mean(best_accuracy):.2f} %)"
+    )

@@ -1,0 +1,81 @@
+"""The frozen facts of a benchmark task, and the error every bad input raises."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SPLITS = ("train", "validation", "test")
+
+
+class DataError(Exception):
+    """Bad, missing or damaged data; the message says where and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Hold the tokenised examples of one split.
+
+    Attributes:
+      inputs: token ids, unsigned integers, (n, l) or, for tasks with two documents,
+        (n, 2, l); rows shorter than l end in the task's pad id.
+      labels: class ids, int32, (n,).
+    """
+
+    inputs: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self.labels)
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Describe a benchmark task; it knows no batch size, device, model or config.
+
+    Attributes:
+      name: the file it lives in, `tasks/<name>.py`.
+      vocab_size: ids run from 0 to vocab_size - 1.
+      num_classes: labels run from 0 to num_classes - 1.
+      max_length: l, positions per document.
+      num_documents: 1, or 2 for tasks that compare two documents.
+      pad_id: the id that fills short rows; None where every position is data.
+      source: where examples come from, such as "generated" or "official".
+      provenance: everything that determines the bytes (generator version, seed,
+        sizes, checksums of the files read), as JSON values. Equal provenance means
+        equal bytes.
+      read: make or read every split. It is given a scratch folder that survives an
+        interruption, for builds that can go on where they stopped; arrays may be
+        memory maps into it. Raises DataError.
+      readers: accuracies in [0, 1] on the test split of readers that see almost
+        nothing of the input (majority class, ...), by name, in order of strength.
+      recompute_labels: labels of (n, l) inputs recomputed from the inputs by other
+        code than made them, -1 where the input is malformed; None where the input
+        does not determine its label.
+    """
+
+    name: str
+    vocab_size: int
+    num_classes: int
+    max_length: int
+    source: str
+    provenance: Mapping[str, Any]
+    read: Callable[[Path], Mapping[str, Split]]
+    readers: Callable[[Mapping[str, Split]], Mapping[str, float]]
+    num_documents: int = 1
+    pad_id: int | None = 0
+    recompute_labels: Callable[[np.ndarray], np.ndarray] | None = None
+
+
+def majority_accuracy(splits: Mapping[str, Split]) -> float:
+    """Return the test accuracy of always answering the most frequent training label.
+
+    >>> ones = Split(np.zeros((3, 1), np.uint8), np.array([1, 1, 0], np.int32))
+    >>> round(majority_accuracy({"train": ones, "test": ones}), 3)
+    0.667
+    """
+    answer = np.bincount(splits["train"].labels).argmax()
+    return float(np.mean(splits["test"].labels == answer))

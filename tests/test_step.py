@@ -1,0 +1,207 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from lra_fnet.batches import call_indices
+from lra_fnet.encoder import Classifier
+from lra_fnet.evaluator import Evaluator
+from lra_fnet.mixers import mixer_class
+from lra_fnet.step import Best, Program, keep_best, make_mesh
+
+NUM_EXAMPLES, LENGTH, BATCH = 40, 13, 8
+
+# Loss sums of the first three steps of FNet and Transformer on the data below. If you
+# did not mean to change the model, its initialisation, the dropout or the order of
+# examples, a difference here is a bug.
+GOLDEN_LOSSES = {
+    "fnet": [9.7894, 10.7843, 14.5514],
+    "transformer": [10.1001, 8.5404, 12.1482],
+}
+
+
+def make_program(mixer="fnet", devices=1, accumulate=1, dropout_rate=0.1, **options):
+    mixers = {
+        "fnet": mixer_class("fnet"),
+        "transformer": partial(mixer_class("transformer"), 2, 0, dropout_rate),
+    }
+    defaults = {
+        "mixers": (mixers[mixer],) * 2,
+        "num_classes": 3,
+        "vocab_size": 7,
+        "pad_id": 0,
+        "width": 16,
+        "mlp_dim": 24,
+        "dropout_rate": dropout_rate,
+        "positions": "sinusoid",
+        "norm_placement": "published",
+        "padding": "keep",
+        "pool": "cls",
+        "dtype": "float32",
+    }
+    model = Classifier(**defaults | options)
+    mesh = make_mesh(devices)
+    assert mesh.size == devices, "conftest makes two devices"
+    return Program(model, optax.adamw(1e-2), mesh, accumulate)
+
+
+def make_data(program):
+    random = np.random.default_rng(0)
+    inputs = random.integers(1, 7, (NUM_EXAMPLES, LENGTH)).astype(np.uint8)
+    inputs[:10, 9:] = 0
+    return program.put(inputs, random.integers(0, 3, NUM_EXAMPLES).astype(np.int32))
+
+
+def train(program, num_steps=3, seeds=(0,), steps_per_call=1, first_step=0, state=None):
+    """Return the state and the loss sums of every call."""
+    data = make_data(program)
+    state = state or program.init(jnp.array(seeds), data.inputs)
+    losses = []
+    for step in range(first_step, first_step + num_steps, steps_per_call):
+        count = min(steps_per_call, first_step + num_steps - step)
+        indices = call_indices(seeds, step, count, steps_per_call, BATCH, NUM_EXAMPLES)
+        state, sums, bad_step = program.train(state, *data, indices, np.int32(count))
+        assert (np.asarray(bad_step) == -1).all()
+        losses.append(np.asarray(sums.loss))
+    return state, np.array(losses)
+
+
+def assert_close(tree, other, tolerance=2e-5):
+    for (path, a), b in zip(
+        jax.tree.leaves_with_path(tree), jax.tree.leaves(other), strict=True
+    ):
+        np.testing.assert_allclose(a, b, atol=tolerance, err_msg=str(path))
+
+
+@pytest.mark.parametrize("mixer", ["fnet", "transformer"])
+def test_the_first_steps_are_the_golden_ones(mixer):
+    _, losses = train(make_program(mixer))
+    expected = GOLDEN_LOSSES[mixer]
+    np.testing.assert_allclose(losses[:, 0], expected, rtol=1e-3)
+
+
+def test_steps_in_one_call_equal_steps_in_many():
+    program = make_program()
+    one_by_one, _ = train(program, num_steps=5)
+    together, _ = train(program, num_steps=5, steps_per_call=7)
+    assert_close(one_by_one.params, together.params)
+    assert int(together.step[0]) == 5
+
+
+def test_going_on_equals_not_stopping_to_the_bit():
+    program = make_program()
+    whole, _ = train(program, num_steps=6)
+    half, _ = train(program, num_steps=3)
+    rest, _ = train(program, num_steps=3, first_step=3, state=half)
+    jax.tree.map(np.testing.assert_array_equal, whole.params, rest.params)
+
+
+def test_a_seed_among_several_equals_the_seed_alone():
+    program = make_program()
+    several, losses = train(program, seeds=(3, 4, 5))
+    for row, seed in enumerate((3, 4, 5)):
+        alone, loss = train(program, seeds=(seed,))
+        np.testing.assert_allclose(losses[:, row], loss[:, 0], rtol=1e-4)
+        assert_close(
+            jax.tree.map(lambda p, r=row: p[r : r + 1], several.params),
+            alone.params,
+            1e-4,
+        )
+
+
+def test_two_devices_equal_one():
+    # Without dropout: its masks are drawn by each device for its own examples.
+    one, losses = train(make_program(devices=1, dropout_rate=0.0))
+    two, losses_of_two = train(make_program(devices=2, dropout_rate=0.0))
+    np.testing.assert_allclose(losses, losses_of_two, rtol=1e-4)
+    assert_close(one.params, two.params, 1e-4)
+
+
+def test_devices_draw_different_dropout_masks():
+    program = make_program(devices=2, dropout_rate=0.5)
+    data = make_data(program)
+    state = program.init(jnp.array([0]), data.inputs)
+    same = np.zeros((1, 1, BATCH), np.int32)  # one example, in every place
+    _, sums, _ = program.train(state, *data, same, np.int32(1))
+    one = make_program(devices=1, dropout_rate=0.5)
+    _, sums_of_one, _ = one.train(
+        one.init(jnp.array([0]), data.inputs), *make_data(one), same, np.int32(1)
+    )
+    assert float(sums.loss[0]) != pytest.approx(float(sums_of_one.loss[0]), rel=1e-6)
+
+
+def test_accumulated_parts_equal_the_whole_batch():
+    whole, losses = train(make_program(dropout_rate=0.0))
+    parts, losses_of_parts = train(make_program(dropout_rate=0.0, accumulate=4))
+    np.testing.assert_allclose(losses, losses_of_parts, rtol=1e-4)
+    assert_close(whole.params, parts.params, 1e-4)
+
+
+def test_bfloat16_trains_with_float32_parameters():
+    state, losses = train(make_program(dtype="bfloat16"), num_steps=20)
+    assert losses[-5:].mean() < losses[:5].mean()
+    assert {p.dtype for p in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
+
+
+def test_a_loss_that_is_not_finite_is_reported_with_its_step():
+    program = make_program()
+    data = make_data(program)
+    state = program.init(jnp.array([0, 1]), data.inputs)
+    # Infinite parameters in the second seed: its first loss is not finite.
+    params = jax.tree.map(lambda p: p.at[1].set(jnp.inf), state.params)
+    indices = call_indices((0, 1), 0, 3, 4, BATCH, NUM_EXAMPLES)
+    state = state.replace(params=params)
+    _, _, bad_step = program.train(state, *data, indices, np.int32(3))
+    assert bad_step.tolist() == [-1, 1]
+
+
+def test_a_second_call_does_not_compile():
+    program = make_program()
+    train(program, num_steps=2, steps_per_call=4)
+    compiled = Program.train._cache_size()
+    train(program, num_steps=3, steps_per_call=4)  # another count, the same shapes
+    assert Program.train._cache_size() == compiled
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_evaluation_counts_each_example_once_on_any_number_of_devices(devices):
+    program = make_program(devices=devices)
+    data = make_data(program)
+    state = program.init(jnp.array([0, 1]), data.inputs)
+    sums, answers = Evaluator(program, batch_size=7)(state.params, data)
+    assert sums.weight.tolist() == [NUM_EXAMPLES] * 2
+    assert answers.shape == (2, NUM_EXAMPLES)
+    np.testing.assert_array_equal(
+        (answers == np.asarray(data.labels)).sum(axis=1), sums.correct
+    )
+    # The same answers as the model gives when asked directly, without batches.
+    for row in range(2):
+        params = jax.tree.map(lambda p, r=row: p[r], state.params)
+        logits = program.model.apply({"params": params}, data.inputs, train=False)
+        np.testing.assert_array_equal(answers[row], jnp.argmax(logits, axis=-1))
+
+
+def test_the_best_parameters_are_kept_per_seed():
+    program = make_program()
+    data = make_data(program)
+    state = program.init(jnp.array([0, 1]), data.inputs)
+    best = keep_best(Best.before_training(state), state, jnp.array([0.5, 0.5]))
+    later = state.replace(
+        step=state.step + 10, params=jax.tree.map(lambda p: p + 1, state.params)
+    )
+    best = keep_best(best, later, jnp.array([0.4, 0.6]))
+    assert best.step.tolist() == [0, 10]
+    np.testing.assert_allclose(best.accuracy, [0.5, 0.6])
+    for kept, old in zip(
+        jax.tree.leaves(best.params), jax.tree.leaves(state.params), strict=True
+    ):
+        np.testing.assert_array_equal(kept[0], old[0])
+        np.testing.assert_array_equal(kept[1], old[1] + 1)
+
+
+def test_a_batch_uses_as_many_devices_as_divide_it():
+    assert make_mesh(8).size == 2
+    assert make_mesh(7).size == 1
