@@ -108,6 +108,9 @@ lock:
 	  uv pip compile pyproject.toml --extra $$accel --universal --python-version 3.11 \
 	    --generate-hashes --no-header --quiet -o requirements/$$accel.txt || exit 1; \
 	done
+	uv pip compile pyproject.toml --extra data --constraint requirements/cpu.txt \
+	  --universal --python-version 3.11 --generate-hashes --no-header --quiet \
+	  -o requirements/data.txt
 	uv pip compile --group pyproject.toml:dev --constraint requirements/cpu.txt \
 	  --universal --python-version 3.11 --generate-hashes --no-header --quiet \
 	  -o requirements/dev.txt

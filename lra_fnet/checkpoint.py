@@ -1,21 +1,26 @@
-"""Checkpoints of a run: the state and the best parameters, kept by Orbax.
+"""Checkpoints of a run: one file each, whole or absent, written in the background.
 
-Orbax writes a checkpoint into a temporary folder and renames it, in the background;
-one that was not finished is never taken for one.
+A file is the sha256 of what follows, then the arrays as Flax's msgpack bytes. It is
+written beside its place, flushed to the disk and renamed, so that an interruption at
+any moment leaves the earlier ones as they were.
 """
 
-import contextlib
-from collections.abc import Iterator
+import hashlib
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import flax.serialization
 import flax.struct
 import jax
-import orbax.checkpoint as ocp
 from absl import logging
 
 from lra_fnet.step import Best, TrainState
 
 KEPT = 2  # the newest, and one before it should the newest turn out unreadable
+SUFFIX = ".msgpack"
+DIGEST_BYTES = 32
 
 
 class CheckpointError(Exception):
@@ -31,28 +36,37 @@ class Snapshot:
 
 
 class Checkpoints:
-    """Save and restore the snapshots of one workdir."""
+    """Save and restore the snapshots of one workdir, as a context manager."""
 
     def __init__(self, workdir: Path):
-        self._folder = (workdir / "checkpoints").absolute()
-        options = ocp.CheckpointManagerOptions(max_to_keep=KEPT)
-        with self._explained("open"):
-            self._manager = ocp.CheckpointManager(self._folder, options=options)
+        self._folder = workdir / "checkpoints"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for unfinished in self._folder.glob("*.tmp"):
+            unfinished.unlink()
+        self._writer = ThreadPoolExecutor(max_workers=1)
+        self._last_write: Future[None] | None = None
 
-    def latest_step(self) -> int | None:
-        """Return the step of the newest complete checkpoint, None without any."""
-        return self._manager.latest_step()
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for the write under way; its error, if any, has been or is raised."""
+        self._writer.shutdown()
+
+    def steps(self) -> list[int]:
+        """Return the steps of the complete checkpoints, newest first."""
+        names = [path.stem for path in self._folder.glob(f"*{SUFFIX}")]
+        return sorted(map(int, names), reverse=True)
 
     def save(self, step: int, snapshot: Snapshot) -> None:
-        """Start writing the snapshot; the arrays may be donated at once.
+        """Copy the snapshot to the host and start writing it.
 
         Raises:
-          CheckpointError: this write cannot begin, or the one before it failed.
+          CheckpointError: the write before this one failed.
         """
-        if step == self.latest_step():
-            return
-        with self._explained("write"):
-            self._manager.save(step, args=ocp.args.StandardSave(snapshot))
+        self.wait()
+        arrays = jax.device_get(_without_keys(snapshot))
+        self._last_write = self._writer.submit(self._write, step, arrays)
 
     def wait(self) -> None:
         """Wait until the last write is on disk.
@@ -60,25 +74,33 @@ class Checkpoints:
         Raises:
           CheckpointError: it failed.
         """
-        with self._explained("write"):
-            self._manager.wait_until_finished()
-            self._manager.check_for_errors()
+        if self._last_write is None:
+            return
+        write, self._last_write = self._last_write, None
+        try:
+            write.result()
+        except OSError as error:
+            kept = self.steps()
+            newest = f"the one of step {kept[0]:,}" if kept else "none yet"
+            raise CheckpointError(
+                f"cannot write a checkpoint to {self._folder}: {error.strerror}; the "
+                f"last good one is kept ({newest}). Make room and run the same command "
+                "to go on"
+            ) from error
 
     def restore(self, like: Snapshot) -> Snapshot | None:
-        """Return the newest readable snapshot, None where there is no checkpoint.
+        """Return the newest intact snapshot, None where there is no checkpoint.
 
-        `like` gives shapes, dtypes and shardings.
+        `like` gives structure, shapes, dtypes and shardings.
 
         Raises:
-          CheckpointError: there are checkpoints and none can be read.
+          CheckpointError: there are checkpoints and none is intact.
         """
-        steps = sorted(self._manager.all_steps(), reverse=True)
+        steps = self.steps()
         for step in steps:
             try:
-                args = ocp.args.StandardRestore(_abstract(like))
-                return self._manager.restore(step, args=args)
-            except Exception as error:
-                # Orbax raises what its storage raises, of many types.
+                return self._read(step, like)
+            except (OSError, ValueError, KeyError) as error:
                 logging.warning("cannot read checkpoint %d: %s", step, error)
         if steps:
             raise CheckpointError(
@@ -87,34 +109,49 @@ class Checkpoints:
             )
         return None
 
-    def close(self) -> None:
-        """Wait for the last write and release the folder."""
-        self.wait()
-        self._manager.close()
-
-    @contextlib.contextmanager
-    def _explained(self, verb: str) -> Iterator[None]:
-        """Turn what the storage raises into one sentence that says what to do."""
+    def _write(self, step: int, arrays: Snapshot) -> None:
+        """Write one file, then delete those that are no longer kept."""
+        payload = flax.serialization.to_bytes(arrays)
+        place = self._folder / f"{step}{SUFFIX}"
+        aside = place.with_suffix(".tmp")
         try:
-            yield
-        except Exception as error:
-            raise CheckpointError(
-                f"cannot {verb} checkpoints in {self._folder}: {_root_cause(error)}; "
-                "the checkpoints complete so far are kept: free space or mend the "
-                "folder, and run the same command to go on"
-            ) from error
+            with aside.open("wb") as file:
+                file.write(hashlib.sha256(payload).digest())
+                file.write(payload)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(aside, place)
+        finally:
+            aside.unlink(missing_ok=True)
+        for old in self.steps()[KEPT:]:
+            (self._folder / f"{old}{SUFFIX}").unlink()
+
+    def _read(self, step: int, like: Snapshot) -> Snapshot:
+        """Read one file onto the devices.
+
+        Raises:
+          ValueError: the bytes are not those that were written.
+        """
+        content = (self._folder / f"{step}{SUFFIX}").read_bytes()
+        digest, payload = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+        if hashlib.sha256(payload).digest() != digest:
+            raise ValueError("sha256 differs")
+        arrays = flax.serialization.from_bytes(_without_keys(like), payload)
+        return jax.tree.map(_onto_device, like, arrays)
 
 
-def _abstract(like: Snapshot) -> Snapshot:
-    """Return the shapes, dtypes and shardings of a snapshot."""
-    return jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), like
-    )
+def _without_keys(snapshot: Snapshot) -> Snapshot:
+    """Return the snapshot with random keys as plain integers, which can be written."""
+    return jax.tree.map(lambda a: jax.random.key_data(a) if _is_key(a) else a, snapshot)
 
 
-def _root_cause(error: BaseException) -> str:
-    """Return the first line of the innermost error."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
+def _onto_device(like: jax.Array, array: Any) -> jax.Array:
+    """Put an array where its like is."""
+    if _is_key(like):
+        array = jax.random.wrap_key_data(array)
+    return jax.device_put(array, like.sharding)
+
+
+def _is_key(array: jax.Array) -> bool:
+    """Tell random keys from numbers."""
+    return jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key)

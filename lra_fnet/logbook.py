@@ -59,7 +59,10 @@ class Logbook:
         """Move the progress bar to a step."""
         self._bar.update(step - self._bar.n)
 
-    def close(self) -> None:
+    def __enter__(self) -> "Logbook":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Close the files and remove the bar."""
         self._bar.close()
         self._file.close()

@@ -49,8 +49,16 @@ def with_recipe(arguments: list[str]) -> list[str]:
 
 
 def _with_recipe(argument: str) -> str:
-    """Choose by the devices JAX sees."""
-    if ":" in argument:
+    """Choose by the devices JAX sees.
+
+    Raises:
+      ValueError: no such config file; names those that there are.
+    """
+    path, _, recipe = argument.removeprefix("--config=").partition(":")
+    if not Path(path).is_file():
+        have = ", ".join(sorted(str(p) for p in Path("configs").glob("*.py")))
+        raise ValueError(f"no config file {path!r}; have: {have or 'none here'}")
+    if recipe:
         return argument
     devices = jax.devices()
     if devices[0].platform == "cpu":
@@ -62,12 +70,22 @@ def _with_recipe(argument: str) -> str:
     return f"{argument}:{recipe}"
 
 
+def parse_flags(arguments: list[str]) -> list[str]:
+    """Parse the command line; a key or value the config does not have ends it."""
+    try:
+        return flags.FLAGS(arguments)
+    except (flags.Error, KeyError, TypeError, ValueError) as error:
+        # A config file's own error comes with its traceback; the last line says it.
+        lines = str(error.args[0]).strip().splitlines()
+        sys.exit(f"error: {lines[-1].removeprefix('ValueError: ')}")
+
+
 def run() -> None:
     """Start the program; turn what a user can mend into one line and an exit code."""
     logging.set_verbosity(logging.WARNING)
     flags.mark_flag_as_required("config")
     try:
-        app.run(main, argv=with_recipe(sys.argv))
+        app.run(main, argv=with_recipe(sys.argv), flags_parser=parse_flags)
     except Interrupted as stop:
         print(f"\n{stop}: the same command goes on from there", file=sys.stderr)
         sys.exit(128 + stop.signal_number)
@@ -77,6 +95,8 @@ def run() -> None:
         sys.exit("\nstopped; the same command goes on or starts again")
     except (CheckpointError, DataError, NotFinite, WorkdirError, ValueError) as error:
         sys.exit(f"error: {error}")
+    except OSError as error:  # such as a disk without room for the logbook
+        sys.exit(f"error: {error}; mend this and run the same command to go on")
 
 
 if __name__ == "__main__":

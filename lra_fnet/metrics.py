@@ -1,10 +1,17 @@
 """Metrics as sums: added over batches, steps and devices, divided once at the end."""
 
+import operator
+from typing import Any
+
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
+
+# Floats of one shape, on the device or fetched from it; JAX rebuilds its trees with
+# placeholders of other types in the same places.
+Values = Any
 
 
 @flax.struct.dataclass
@@ -17,19 +24,19 @@ class Sums:
       weight: sum of weights, the number of examples.
     """
 
-    loss: Float[Array, "..."]
-    correct: Float[Array, "..."]
-    weight: Float[Array, "..."]
+    loss: Values
+    correct: Values
+    weight: Values
 
     def __add__(self, other: "Sums") -> "Sums":
         """Add two sums field by field."""
-        return jax.tree.map(jnp.add, self, other)
+        return jax.tree.map(operator.add, self, other)
 
-    def mean_loss(self) -> Float[Array, "..."]:
+    def mean_loss(self) -> Values:
         """Return the mean cross entropy in nats."""
         return self.loss / self.weight
 
-    def accuracy(self) -> Float[Array, "..."]:
+    def accuracy(self) -> Values:
         """Return the share of right answers, in [0, 1]."""
         return self.correct / self.weight
 

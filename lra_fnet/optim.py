@@ -24,7 +24,7 @@ def make_schedule(
     0.001581
     """
     if schedule not in SCHEDULES:
-        raise ValueError(f"optimizer.schedule is {schedule!r}; choose from {SCHEDULES}")
+        raise ValueError(f"schedule.schedule is {schedule!r}; choose from {SCHEDULES}")
     warmup = max(warmup_steps, 1)
     if schedule == "cosine":
         # A run of a few steps is all warm-up; optax wants at least one step after it.

@@ -18,7 +18,7 @@ from lra_fnet.stats import binomial_interval
 
 SCHEMA_VERSION = 1
 FILE_NAME = "result.json"
-LIBRARIES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _speed(
 
 def _curve(
     records: Sequence[Mapping[str, Any]], event: str, row: int
-) -> list[dict[str, float]]:
+) -> list[dict[str, Any]]:
     """Return step, loss and accuracy of one seed over a run."""
     return [
         {"step": r["step"], "loss": r["loss"][row], "accuracy": r["accuracy"][row]}

@@ -17,9 +17,12 @@ import numpy as np
 import optax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
+from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from lra_fnet.metrics import Sums, classification_sums
+
+# An array; JAX rebuilds its trees with placeholders of other types in the same places.
+Leaf = Any
 
 
 @flax.struct.dataclass
@@ -27,25 +30,31 @@ class TrainState:
     """Hold all a run needs to go on; every array has the seed axis s in front.
 
     Attributes:
-      step: number of steps taken, (s,).
+      step: number of steps taken, int32 (s,).
       params: model parameters.
       opt_state: optimiser state.
       key: the key that dropout keys are folded from, never advanced, (s,).
     """
 
-    step: Int[Array, "*s"]
+    step: Leaf
     params: PyTree
     opt_state: PyTree
-    key: Key[Array, "*s"]
+    key: Leaf
 
 
 @flax.struct.dataclass
 class Best:
-    """Hold the parameters with the highest validation accuracy so far, per seed."""
+    """Hold the parameters with the highest validation accuracy so far, per seed.
+
+    Attributes:
+      params: model parameters.
+      step: steps they had taken, int32 (s,).
+      accuracy: theirs on the validation split, float32 (s,); -1 before any.
+    """
 
     params: PyTree
-    step: Int[Array, "*s"]
-    accuracy: Float[Array, "*s"]
+    step: Leaf
+    accuracy: Leaf
 
     @classmethod
     def before_training(cls, state: TrainState) -> "Best":

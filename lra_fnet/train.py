@@ -4,6 +4,7 @@
 """
 
 import collections
+import contextlib
 import os
 import time
 from functools import partial
@@ -22,7 +23,7 @@ from lra_fnet.data import load_dataset
 from lra_fnet.device import default_steps_per_call, describe_device, peak_memory
 from lra_fnet.evaluator import Evaluator
 from lra_fnet.lock import FolderLock
-from lra_fnet.logbook import Logbook
+from lra_fnet.logbook import Logbook, Record
 from lra_fnet.metrics import Sums
 from lra_fnet.progress import Progress
 from lra_fnet.protocol import resolved_config
@@ -61,11 +62,14 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> list[dict[str, Any]
       ValueError: a value of the config is out of its range.
     """
     check_counts(config)
-    with FolderLock(workdir):
-        return _train_and_evaluate(config, workdir)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(FolderLock(workdir))
+        return _train_and_evaluate(config, workdir, stack)
 
 
-def _train_and_evaluate(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
+def _train_and_evaluate(
+    config: ConfigDict, workdir: Path, stack: contextlib.ExitStack
+) -> list[dict[str, Any]]:
     # -- Data, and whose workdir this is ---------------------------------------------
     identity = resolved_config(config, config_layers(config))
     seeds = range(config.seed, config.seed + config.num_seeds)
@@ -88,12 +92,12 @@ def _train_and_evaluate(config: ConfigDict, workdir: Path) -> list[dict[str, Any
     # -- State: fresh, or from the newest checkpoint ---------------------------------
     state = program.init(jnp.array(seeds), train_split.inputs)
     best = Best.before_training(state)
-    checkpoints = Checkpoints(workdir)
+    checkpoints = stack.enter_context(Checkpoints(workdir))
     restored = checkpoints.restore(like=Snapshot(state, best))
     if restored:
         state, best = restored.state, restored.best
     step, num_steps = int(state.step[0]), config.train.num_steps
-    log = Logbook(workdir, step, num_steps, config.run.tensorboard)
+    log = stack.enter_context(Logbook(workdir, step, num_steps, config.run.tensorboard))
     if step:
         log.say(f"going on from step {step:,} of {num_steps:,} in {workdir}")
 
@@ -145,20 +149,17 @@ def _train_and_evaluate(config: ConfigDict, workdir: Path) -> list[dict[str, Any
             if evaluate or save:
                 progress.restart_clock()
             if stop.received and not last:
-                checkpoints.close()
-                log.close()
+                checkpoints.wait()
                 raise Interrupted(stop.received, step)
-    checkpoints.close()
+    checkpoints.wait()
 
     # -- Test, once ------------------------------------------------------------------
     test, answers = evaluator(best.params, test_split)
     test_last, _ = evaluator(state.params, test_split)
-    validation, _ = evaluator(best.params, validation_split)
-    validation_last, _ = evaluator(state.params, validation_split)
     log.write("test", step, evaluator.take_seconds())
-    log.close()
 
     # -- Result ----------------------------------------------------------------------
+    records = list(log.records())
     facts = RunFacts(
         config=identity,
         data={
@@ -170,15 +171,15 @@ def _train_and_evaluate(config: ConfigDict, workdir: Path) -> list[dict[str, Any
         parameters=sum(p[0].size for p in jax.tree.leaves(state.params)),
         peak_memory=peak_memory(train),
         device=describe_device(program.mesh),
-        records=list(log.records()),
+        records=records,
     )
     results = []
     for row, (seed, folder) in enumerate(zip(seeds, folders, strict=True)):
         scores = {
             "test": _score(test, row, int(best.step[row])),
             "test_last_step": _score(test_last, row, num_steps),
-            "validation": _score(validation, row, int(best.step[row])),
-            "validation_last_step": _score(validation_last, row, num_steps),
+            "validation": _validation_score(records, row, int(best.step[row])),
+            "validation_last_step": _validation_score(records, row, num_steps),
         }
         results.append(seed_result(facts, row, seed, scores))
         write_result(folder, results[-1], answers[row])
@@ -201,6 +202,12 @@ def _score(sums: Sums, row: int, step: int) -> Score:
     return Score(round(float(sums.correct[row])), round(float(sums.weight[row])), step)
 
 
+def _validation_score(records: list[Record], row: int, step: int) -> Score:
+    """Return the validation score of one seed at a step, from the logbook."""
+    record = next(r for r in records if (r["event"], r["step"]) == ("validation", step))
+    return Score(round(record["correct"][row]), round(record["weight"][row]), step)
+
+
 def _log_validation(
     log: Logbook, step: int, sums: Sums, best: Best, seconds: dict[str, float]
 ) -> None:
@@ -209,7 +216,13 @@ def _log_validation(
     log.write(
         "validation",
         step,
-        {"loss": sums.mean_loss(), "accuracy": accuracy, **seconds},
+        {
+            "loss": sums.mean_loss(),
+            "accuracy": accuracy,
+            "correct": sums.correct,
+            "weight": sums.weight,
+            **seconds,
+        },
     )
     log.say(
         f"validation at step {step}: loss {np.mean(sums.mean_loss()):.4f}"

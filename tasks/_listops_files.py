@@ -5,7 +5,6 @@
 parentheses, a tab and its value.
 """
 
-import hashlib
 import itertools
 import logging
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,7 @@ from tasks._listops_expression import (
     fresh_rows,
     recompute_labels,
 )
+from tasks._release import Part
 from tasks._task import DataError, Split
 
 FILES = {
@@ -29,35 +29,11 @@ FILES = {
     "validation": "basic_val.tsv",
     "test": "basic_test.tsv",
 }
+PART = Part("listops-1000", FILES)
 _HEADER = b"Source\tTarget"
 # The header is line 1.
 _FIRST_LINE = 2
 _AGAIN = "the file is damaged or cut short: unpack it again from the release"
-
-
-def find_files(directory: Path) -> dict[str, Path]:
-    """Return the file of every split, in `directory` or in its folder listops-1000.
-
-    Raises:
-      DataError: neither folder has all three files.
-    """
-    folders = (directory, directory / "listops-1000")
-    for folder in folders:
-        files = {split: folder / name for split, name in FILES.items()}
-        if all(file.is_file() for file in files.values()):
-            return files
-    raise DataError(
-        f"no {', '.join(FILES.values())} together in {' or '.join(map(str, folders))}; "
-        "give as directory the folder listops-1000 of the unpacked LRA release, or the "
-        "one above it, or make the data with source='generated'"
-    )
-
-
-def describe(file: Path) -> dict[str, str | int]:
-    """Return the name, size in bytes and SHA-256 of a file."""
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"name": file.name, "bytes": file.stat().st_size, "sha256": digest}
 
 
 def read_splits(

@@ -21,6 +21,7 @@ from tasks import _listops_files as files
 from tasks._listops_expression import TOKENS, decode, encode, recompute_labels
 from tasks._listops_generator import GENERATOR_VERSION, Recipe, generate
 from tasks._listops_readers import readers
+from tasks._release import Release, open_release
 from tasks._task import DataError, Split, Task
 
 __all__ = ["TOKENS", "decode", "encode", "make_task", "recompute_labels"]
@@ -28,6 +29,7 @@ __all__ = ["TOKENS", "decode", "encode", "make_task", "recompute_labels"]
 _SOURCES = ("generated", "official")
 # Raise it with every change that makes other examples from the same files.
 _FILES_VERSION = 1
+_INSTEAD = "source='generated' makes as many examples of the same kind"
 
 
 def make_task(
@@ -50,7 +52,8 @@ def make_task(
 
     Args:
       source: "generated", or "official" for the release's files.
-      directory: of the files, or the folder above listops-1000; only for "official".
+      directory: of the files, a folder above listops-1000, or the release's archive;
+        only for "official".
       seed: of the generator, in [0, 2^64); only for "generated".
       num_train: examples; of the files, the first num_train lines at most.
       num_validation: examples; of the files, likewise.
@@ -70,9 +73,9 @@ def make_task(
     recipe = Recipe(seed, max_depth, max_args, min_length, max_length)
     _check_options(source, directory, sizes, recipe)
     if source == "official":
-        paths = files.find_files(Path(directory).expanduser())
-        provenance = _official_provenance(paths, sizes, max_length)
-        read = functools.partial(_read_official, paths, sizes, max_length)
+        release = open_release(directory, files.PART, _INSTEAD)
+        provenance = _official_provenance(release, sizes, max_length)
+        read = functools.partial(_read_official, release, sizes, max_length)
     else:
         provenance = _generated_provenance(recipe, sizes)
         read = functools.partial(_read_generated, recipe, sizes)
@@ -98,7 +101,7 @@ def _check_options(
         hint = f"; did you mean {close[0]!r}?" if close else ";"
         raise ValueError(f"unknown source {source!r}{hint} have: {', '.join(_SOURCES)}")
     if source == "official" and not directory:
-        raise ValueError("source='official' needs directory, the folder of its files")
+        raise ValueError("source='official' needs directory: its files or archive")
     lowest = {f"num_{split}": (size, 1) for split, size in sizes.items()}
     lowest |= {
         "max_depth": (recipe.max_depth, 1),
@@ -126,12 +129,12 @@ def _generated_provenance(recipe: Recipe, sizes: Mapping[str, int]) -> dict[str,
 
 
 def _official_provenance(
-    paths: Mapping[str, Path], limits: Mapping[str, int], max_length: int
+    release: Release, limits: Mapping[str, int], max_length: int
 ) -> dict[str, Any]:
     """Return what determines the bytes of the splits read from files."""
     return {
         "files_version": _FILES_VERSION,
-        "files": {split: files.describe(path) for split, path in paths.items()},
+        **release.describe(),
         "max_length": max_length,
         "limits": dict(limits),
     }
@@ -159,7 +162,7 @@ def _read_generated(
 
 
 def _read_official(
-    paths: Mapping[str, Path], limits: Mapping[str, int], max_length: int, scratch: Path
+    release: Release, limits: Mapping[str, int], max_length: int, scratch: Path
 ) -> dict[str, Split]:
-    """Read the splits from the files; nothing is kept in `scratch`."""
-    return files.read_splits(paths, limits, max_length)
+    """Read the splits from the files, unpacked to `scratch` where they are not."""
+    return files.read_splits(release.extract(scratch), limits, max_length)

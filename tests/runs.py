@@ -1,0 +1,69 @@
+"""Tiny ListOps runs, in this process or in one that can be killed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from configs.listops import get_config
+
+ROOT = Path(__file__).parent.parent
+
+# A model of a few thousand parameters, and expressions of 6 to 39 tokens.
+TINY = {
+    "data.num_train": 300,
+    "data.num_validation": 100,
+    "data.num_test": 101,
+    "data.min_length": 5,
+    "data.max_length": 40,
+    "encoder.width": 16,
+    "encoder.mlp_dim": 16,
+    "encoder.dropout_rate": 0.1,
+    "num_layers": 2,
+    "train.batch_size": 8,
+    "train.num_steps": 60,
+    "train.eval_every": 20,
+    "run.log_every": 10,
+    "run.checkpoint_every": 5,
+    "run.eval_batch_size": 16,
+}
+
+
+def tiny_config(**overrides) -> ConfigDict:
+    """Return the tiny config; overrides name keys with __ for the dot."""
+    config = get_config("quick")
+    named = {key.replace("__", "."): value for key, value in overrides.items()}
+    config.update_from_flattened_dict(TINY | named)
+    return config
+
+
+def command(workdir, module="main", **overrides) -> list[str]:
+    """Return the command line of a tiny run."""
+    named = {key.replace("__", "."): value for key, value in overrides.items()}
+    keys = [f"--config.{key}={value}" for key, value in (TINY | named).items()]
+    config = [f"--config={ROOT}/configs/listops.py:quick", *keys]
+    if module == "evaluate":
+        config = []
+    return [
+        *(sys.executable, "-m", f"lra_fnet.{module}", f"--workdir={workdir}"),
+        *config,
+    ]
+
+
+def environment(data) -> dict[str, str]:
+    """Return an environment with the data folder and the code on the path."""
+    return os.environ | {"LRA_DATA": str(data), "PYTHONPATH": str(ROOT)}
+
+
+def run(arguments, data, **options) -> subprocess.CompletedProcess:
+    """Run a command to its end."""
+    return subprocess.run(
+        arguments,
+        env=environment(data),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **options,
+    )

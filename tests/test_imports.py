@@ -1,0 +1,31 @@
+"""Who may import whom: each layer in a process of its own."""
+
+import subprocess
+import sys
+
+import pytest
+from runs import ROOT
+
+FORBIDDEN = [
+    ("configs.listops", ["jax", "flax", "numpy", "tasks", "lra_fnet"]),
+    ("tasks.listops", ["jax", "flax", "lra_fnet", "tensorflow"]),
+    ("lra_fnet.mixers.fnet", ["tasks", "configs", "ml_collections", "tensorflow"]),
+    ("lra_fnet.mixers.transformer", ["tasks", "configs", "ml_collections"]),
+    ("lra_fnet.encoder", ["tasks", "configs", "ml_collections", "tensorflow"]),
+    ("lra_fnet.step", ["tasks", "configs", "ml_collections", "tensorflow"]),
+    ("lra_fnet.train", ["tensorflow", "tensorflow_datasets", "configs", "flax.nnx"]),
+    ("lra_fnet.main", ["tensorflow", "tensorflow_datasets", "configs", "flax.nnx"]),
+    ("lra_fnet.result", ["jax", "flax", "tensorflow", "tasks"]),
+    ("lra_fnet.stats", ["jax", "flax", "tensorflow"]),
+    ("lra_fnet.published", ["jax", "flax", "tensorflow"]),
+]
+
+
+@pytest.mark.parametrize(("module", "forbidden"), FORBIDDEN)
+def test_a_layer_imports_only_what_lies_below_it(module, forbidden):
+    program = f"import sys, {module}; print(*sys.modules, sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert not set(done.stdout.split()) & set(forbidden)

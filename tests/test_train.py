@@ -1,0 +1,228 @@
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from runs import command, environment, run, tiny_config
+
+from lra_fnet.lock import FolderLock, FolderLocked
+from lra_fnet.progress import NotFinite
+from lra_fnet.train import train_and_evaluate
+from lra_fnet.workdir import WorkdirError
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    os.environ["LRA_DATA"] = str(folder)
+    yield folder
+    del os.environ["LRA_DATA"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, data):
+    """A run in a process of its own that nothing interrupted."""
+    workdir = tmp_path_factory.mktemp("finished") / "run"
+    done = run(command(workdir), data)
+    assert done.returncode == 0, done.stderr
+    return workdir, done
+
+
+def result_of(workdir):
+    return json.loads((workdir / "result.json").read_text())
+
+
+def saved_bytes(workdir):
+    """Everything that must not depend on interruptions: state and predictions."""
+    paths = [*(workdir / "checkpoints").iterdir(), workdir / "test_predictions.npy"]
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def assert_identical(workdir, other):
+    first, second = saved_bytes(workdir), saved_bytes(other)
+    assert first == second, "compare the arrays of the two"
+    assert {"60.msgpack", "test_predictions.npy"} <= first.keys()
+
+
+# --- One whole run ------------------------------------------------------------------
+
+
+def test_a_run_ends_with_a_table_and_a_complete_result(finished):
+    workdir, done = finished
+    for row in ("majority class", "root operator", "fnet (this run)", "35.33 %"):
+        assert row in done.stdout
+    result = result_of(workdir)
+    assert result["test"]["examples"] == 101
+    low, high = result["test"]["interval_95"]
+    assert low < result["test"]["accuracy"] < high
+    assert len(np.load(workdir / "test_predictions.npy")) == 101
+    for key in (
+        *("schema", "task", "model", "recipe", "seed", "config", "config_hash", "data"),
+        *("readers", "validation", "test_last_step", "steps", "parameters", "seconds"),
+        *("speed", "peak_memory", "device", "versions", "curves", "commit"),
+    ):
+        assert key in result, key
+    assert set(result["config"]["mixers"]) == {"fnet"}
+    assert [p["step"] for p in result["curves"]["validation"]] == [20, 40, 60]
+
+
+def test_nothing_but_the_run_is_printed(finished):
+    _, done = finished
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) < 40
+
+
+def test_a_finished_run_says_so_and_does_not_train_again(finished, data):
+    workdir, _ = finished
+    before = (workdir / "result.json").stat().st_mtime_ns
+    again = run(command(workdir), data)
+    assert again.returncode == 0 and "finished" in again.stdout
+    assert "steps/s  ETA" not in again.stdout
+    assert (workdir / "result.json").stat().st_mtime_ns == before
+
+
+def test_evaluation_in_another_process_gives_the_same_accuracy(finished, data):
+    workdir, _ = finished
+    done = run(command(workdir, module="evaluate"), data)
+    assert done.returncode == 0, done.stderr
+    assert "the same as in result.json" in done.stdout
+
+
+def test_another_config_in_the_same_workdir_is_refused_with_the_difference(
+    finished, data
+):
+    workdir, _ = finished
+    with pytest.raises(WorkdirError, match="train.num_steps: 60 -> 61"):
+        train_and_evaluate(tiny_config(train__num_steps=61), workdir)
+
+
+def test_a_workdir_in_use_is_refused(tmp_path, data):
+    with FolderLock(tmp_path / "run"), pytest.raises(FolderLocked):
+        train_and_evaluate(tiny_config(), tmp_path / "run")
+
+
+def test_several_seeds_leave_a_result_each(tmp_path, data):
+    config = tiny_config(num_seeds=2, seed=3, train__num_steps=20, model="transformer")
+    results = train_and_evaluate(config, tmp_path / "run")
+    assert [r["seed"] for r in results] == [3, 4]
+    for seed in (3, 4):
+        assert result_of(tmp_path / "run" / f"seed{seed}")["seed"] == seed
+    curves = [r["curves"]["train"][0]["loss"] for r in results]
+    assert curves[0] != curves[1]
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
+    tmp_path, data
+):
+    config = tiny_config(
+        schedule__schedule="constant",
+        schedule__learning_rate=1e38,
+        schedule__warmup_steps=10,
+        encoder__norm_placement="pre",
+        run__checkpoint_every=1,
+    )
+    with pytest.raises(NotFinite, match="not finite at step") as caught:
+        train_and_evaluate(config, tmp_path / "run")
+    steps = [int(p.stem) for p in (tmp_path / "run" / "checkpoints").iterdir()]
+    assert steps and max(steps) < caught.value.step
+
+
+def test_tensorboard_files_are_written_when_asked_for(tmp_path, data):
+    config = tiny_config(run__tensorboard=True, train__num_steps=20)
+    train_and_evaluate(config, tmp_path / "run")
+    assert list((tmp_path / "run" / "tensorboard").glob("events.out.tfevents.*"))
+
+
+# --- Interruptions ------------------------------------------------------------------
+
+
+def start(workdir, data):
+    return subprocess.Popen(
+        command(workdir),
+        env=environment(data),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for_step(workdir, step):
+    """Wait until the logbook has reached a step."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        path = workdir / "metrics.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        if any(json.loads(line)["step"] >= step for line in lines[:-1]):
+            return
+        time.sleep(0.002)
+    raise AssertionError(f"step {step} was not reached")
+
+
+def test_a_killed_run_ends_as_if_nothing_had_happened(finished, tmp_path, data):
+    workdir = tmp_path / "run"
+    for step in (10, 30):
+        process = start(workdir, data)
+        wait_for_step(workdir, step)
+        time.sleep(random.Random(step).uniform(0, 0.1))
+        process.kill()
+        process.communicate()
+        assert not (workdir / "result.json").exists()
+    done = run(command(workdir), data)
+    assert "going on from step" in done.stdout, done.stderr
+    assert_identical(workdir, finished[0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_says_how_to_go_on(finished, tmp_path, data, number):
+    workdir = tmp_path / "run"
+    process = start(workdir, data)
+    wait_for_step(workdir, 10)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "the same command goes on from there" in output
+    assert run(command(workdir), data).returncode == 0
+    assert_identical(workdir, finished[0])
+
+
+def test_an_unreadable_newest_checkpoint_falls_back_to_the_one_before(
+    finished, tmp_path, data
+):
+    workdir = tmp_path / "run"
+    process = start(workdir, data)
+    wait_for_step(workdir, 30)
+    process.kill()
+    process.communicate()
+    files = (workdir / "checkpoints").glob("*.msgpack")
+    newest = max(files, key=lambda path: int(path.stem))
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    done = run(command(workdir), data)
+    assert done.returncode == 0, done.stderr
+    assert f"cannot read checkpoint {newest.stem}" in done.stderr
+    assert_identical(workdir, finished[0])
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint_and_says_what_to_do(
+    finished, tmp_path, data
+):
+    """A limit on the size of files stands for the full disk."""
+    workdir = tmp_path / "run"
+    process = start(workdir, data)
+    wait_for_step(workdir, 10)
+    # The logbook is smaller, a checkpoint is larger.
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (8_000, 8_000))
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "cannot write a checkpoint" in output and "File too large" in output
+    assert "the last good one is kept (the one of step" in output
+    assert "Traceback" not in output
+    done = run(command(workdir), data)
+    assert "going on from step" in done.stdout
+    assert_identical(workdir, finished[0])
