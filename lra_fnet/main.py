@@ -12,6 +12,7 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from lra_fnet.allocator import keep_freed_memory
 from lra_fnet.build import config_layers
 from lra_fnet.checkpoint import CheckpointError
 from lra_fnet.lock import FolderLocked
@@ -34,6 +35,8 @@ def main(argv: list[str]) -> None:
     """Run one cell and print its results."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}; flags start with --")
+    if jax.default_backend() == "cpu":
+        keep_freed_memory()
     config = _CONFIG.value
     identity = resolved_config(config, config_layers(config))
     workdir = Path(_WORKDIR.value or default_workdir(identity))

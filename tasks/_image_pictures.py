@@ -41,6 +41,10 @@ _ARRAYS = {
     "test": ("test_images.npy", "test_labels.npy"),
 }
 _RECORD = 1 + 3 * SIDE * SIDE
+_WANTED = (
+    "no data_batch_1.bin to data_batch_5.bin with test_batch.bin, and no "
+    "{train,test}_{images,labels}.npy together"
+)
 _AGAIN = "the file is damaged or another one: unpack or download it again"
 _NO_PICKLES = (
     "holds Python pickles; opening a pickle runs whatever program is in it, so that is "
@@ -96,7 +100,7 @@ def _from_tfds(part: str, examples: Iterable[Mapping[str, Any]]) -> Split:
     # LRA: takes the order of TFDS's files, a shuffle that is TFDS's own; the official
     # order, which the ids keep, is the same for everyone.
     rows.sort(key=itemgetter(0))
-    count = BATCH * len(_BATCHES[part])
+    count = _num_images(part)
     if [row[0] for row in rows] != [f"{part}_{index:05d}" for index in range(count)]:
         raise DataError(
             f"{ORIGIN.tfds}, {part}: the ids of the {len(rows)} images do not run from "
@@ -121,7 +125,7 @@ def find_files(directory: Path) -> list[Path]:
         return [directory]
     for folder in (directory, directory / _FOLDER):
         for layout in (_BATCHES, _ARRAYS):
-            paths = [folder / name for part in layout.values() for name in part]
+            paths = [folder / name for name in _names(layout)]
             if all(path.is_file() for path in paths):
                 return paths
     if (directory / _ARCHIVE).is_file():
@@ -129,10 +133,7 @@ def find_files(directory: Path) -> list[Path]:
     for pattern in ("*", "*/*"):
         if any(_is_pickle(path.name) for path in directory.glob(pattern)):
             raise DataError(f"{directory} {_NO_PICKLES}")
-    raise ORIGIN.missing(
-        f"neither {_ARCHIVE} nor data_batch_1.bin to data_batch_5.bin and "
-        f"test_batch.bin nor {{train,test}}_{{images,labels}}.npy in {directory}"
-    )
+    raise ORIGIN.missing(f"no {_ARCHIVE}, {_WANTED} in {directory}")
 
 
 def read_files(paths: Sequence[Path]) -> dict[str, Split]:
@@ -146,47 +147,51 @@ def read_files(paths: Sequence[Path]) -> dict[str, Split]:
     else:
         files = {path.name: _File(str(path), path.read_bytes()) for path in paths}
     for layout, read in ((_BATCHES, _read_batches), (_ARRAYS, _read_arrays)):
-        if all(name in files for part in layout.values() for name in part):
+        if all(name in files for name in _names(layout)):
             return {
-                part: read([files[name] for name in names], BATCH * len(_BATCHES[part]))
+                part: read([files[name] for name in names], _num_images(part))
                 for part, names in layout.items()
             }
-    raise ORIGIN.missing(
-        f"in {paths[0]} are neither data_batch_1.bin to data_batch_5.bin and "
-        "test_batch.bin nor {train,test}_{images,labels}.npy"
-    )
+    raise ORIGIN.missing(f"{_WANTED} in {paths[0]}")
 
 
 def _unpack(archive: Path) -> dict[str, _File]:
     """Return the files of an archive that belong to a layout, by name."""
-    wanted = {
-        n for layout in (_BATCHES, _ARRAYS) for part in layout.values() for n in part
-    }
     files = {}
     for path, content in read_archive(archive):
         name = PurePosixPath(path).name
         if _is_pickle(name):
             raise DataError(f"{archive} {_NO_PICKLES}")
-        if name in wanted:
+        if name in (*_names(_BATCHES), *_names(_ARRAYS)):
             files[name] = _File(f"{archive}:{path}", content)
     return files
 
 
+def _names(layout: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the names of the files of a layout."""
+    return [name for names in layout.values() for name in names]
+
+
 def _is_pickle(name: str) -> bool:
     """Tell whether a name is that of a batch in CIFAR-10's Python version."""
-    return f"{name}.bin" in _BATCH_NAMES
+    return f"{name}.bin" in _names(_BATCHES)
+
+
+def _num_images(part: str) -> int:
+    """Return how many images a part of CIFAR-10 has."""
+    return BATCH * len(_BATCHES[part])
 
 
 def _read_batches(files: Sequence[_File], count: int) -> Split:
-    """Return the images of files of the binary version."""
-    splits = [_read_batch(file) for file in files]
+    """Return the `count` images of files of the binary version."""
+    size = count // len(files) * _RECORD
+    splits = [_read_batch(file, size) for file in files]
     inputs = np.concatenate([each.inputs for each in splits])
     return Split(inputs, np.concatenate([each.labels for each in splits]))
 
 
-def _read_batch(file: _File) -> Split:
-    """Return the images of one file of the binary version."""
-    size = BATCH * _RECORD
+def _read_batch(file: _File, size: int) -> Split:
+    """Return the images of a file of the binary version, which has `size` bytes."""
     if len(file.content) != size:
         raise DataError(
             f"{file.place}: {len(file.content)} bytes instead of {size}: {_AGAIN}"
@@ -198,37 +203,32 @@ def _read_batch(file: _File) -> Split:
 
 
 def _read_arrays(files: Sequence[_File], count: int) -> Split:
-    """Return the images, grey or coloured, and the labels of two .npy files."""
-    images, labels = (_read_array(file, count) for file in files)
-    shapes = [(SIDE, SIDE), (SIDE, SIDE, 3)]
-    if images.dtype != np.uint8 or images.shape[1:] not in shapes:
+    """Return the `count` images, grey or coloured, and labels of two .npy files."""
+    images, labels = map(_read_array, files)
+    one_of = ((count, SIDE, SIDE), (count, SIDE, SIDE, 3))
+    if images.dtype != np.uint8 or images.shape not in one_of:
         raise DataError(
             f"{files[0].place}: {images.dtype} {images.shape} instead of uint8 "
-            f"({count}, {SIDE}, {SIDE}) or ({count}, {SIDE}, {SIDE}, 3)"
+            f"{one_of[0]} or {one_of[1]}: {_AGAIN}"
         )
-    if labels.dtype.kind not in "iu" or labels.ndim != 1:
+    if labels.dtype.kind not in "iu" or labels.shape != (count,):
         raise DataError(
             f"{files[1].place}: {labels.dtype} {labels.shape} instead of integers "
-            f"({count},)"
+            f"({count},): {_AGAIN}"
         )
     if images.ndim == 4:
         images = _all_grey(images)
     return _checked_split(images, labels, files[1].place)
 
 
-def _read_array(file: _File, count: int) -> np.ndarray:
-    """Return the array of an .npy file, which has to have `count` rows."""
+def _read_array(file: _File) -> np.ndarray:
+    """Return the array of an .npy file."""
     try:
-        array = np.load(io.BytesIO(file.content), allow_pickle=False)
+        return np.lib.format.read_array(io.BytesIO(file.content), allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise DataError(
             f"{file.place}: not a whole array of plain numbers ({error}): {_AGAIN}"
         ) from error
-    if array.shape[:1] != (count,):
-        raise DataError(
-            f"{file.place}: shape {array.shape}, but CIFAR-10 has {count}: {_AGAIN}"
-        )
-    return array
 
 
 def _all_grey(images: np.ndarray) -> np.ndarray:

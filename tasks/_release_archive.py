@@ -70,7 +70,8 @@ class ArchivedRelease:
             aside = scratch / "release.part"
             shutil.rmtree(aside, ignore_errors=True)
             with _opened(self.path) as members:
-                for name, stream in self._chosen(members, scratch, aside):
+                for member, name, stream in self._chosen(members, scratch):
+                    _check_with_tarfile(member, aside, self.path)
                     target = aside / name
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with target.open("wb") as file:
@@ -85,7 +86,7 @@ class ArchivedRelease:
           DataError: the archive is damaged, unsafe, or lacks the part.
         """
         with _opened(self.path) as members:
-            for name, stream in self._chosen(members, scratch, scratch):
+            for _, name, stream in self._chosen(members, scratch):
                 yield name, stream.read()
 
     def copies(self, scratch: Path) -> dict[str, _Counts]:
@@ -122,20 +123,16 @@ class ArchivedRelease:
         return {copy: counts for copy, counts in copies.items() if all(counts.values())}
 
     def _chosen(
-        self, members: "_Members", scratch: Path, target: Path
-    ) -> Iterator[tuple[str, IO[bytes]]]:
-        """Yield path and open content of the files of the deepest copy.
-
-        `target` is where they will be written; tarfile's own check wants to know.
-        """
+        self, members: "_Members", scratch: Path
+    ) -> Iterator[tuple[tarfile.TarInfo, str, IO[bytes]]]:
+        """Yield header, path and open content of the files of the deepest copy."""
         copies = self.copies(scratch)
         chosen = self._choose(copies)
         missing = sum(copies[chosen].values())
         for member, stream in members:
             place = self.part.locate(member.name)
             if place and place[0] == chosen and stream:
-                _check_with_tarfile(member, target, self.path)
-                yield place[2], stream
+                yield member, place[2], stream
                 missing -= 1
             if not missing:
                 return

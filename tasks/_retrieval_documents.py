@@ -41,7 +41,7 @@ def parse_label(label: bytes, place: str) -> int:
       DataError: it is neither 0 nor 1; `place` says where.
     """
     if label not in _LABELS:
-        text = label[:40].decode(errors="backslashreplace")
+        text = label[:40].decode(errors="replace")
         raise DataError(f"{place}: label {text!r} is not 0 or 1; the file is damaged")
     return _LABELS[label]
 

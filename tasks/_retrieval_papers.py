@@ -136,7 +136,7 @@ def _read_pairs(
     for place, label, *ids in _pairs(file, limit):
         for name in ids:
             if name not in rows:
-                text = name.decode(errors="backslashreplace")
+                text = name.decode(errors="replace")
                 raise DataError(f"{place}: no paper has the id {text!r}")
         labels.append(label)
         pairs.append([rows[name] for name in ids])
