@@ -1,4 +1,4 @@
-"""Tell the C library to keep freed memory: worth a quarter of a training step on CPUs.
+"""Tell the C library to keep freed memory: on CPUs, page faults cost much of a step.
 
 A step allocates and frees activations of tens of megabytes; by default each goes back
 to the system and its pages are faulted in again at the next step.

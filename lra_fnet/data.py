@@ -43,6 +43,14 @@ class Dataset:
         """Return the sha256 over the checksums of all files: the data's identity."""
         return self.manifest["checksum"]
 
+    def summary(self) -> str:
+        """Return one line that says which data these are."""
+        counts = [f"{name} {len(split):,}" for name, split in self.splits.items()]
+        return (
+            f"data {self.manifest['source']}: {', '.join(counts)}; "
+            f"checksum {self.checksum[:12]}, in {self.folder}"
+        )
+
 
 def load_dataset(task: Task, root: Path) -> Dataset:
     """Return the verified cache of a task, made first where there is none.

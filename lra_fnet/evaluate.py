@@ -3,12 +3,13 @@
 python -m lra_fnet.evaluate --workdir=runs/listops/...
 """
 
+import argparse
 import sys
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags, logging
+from absl import logging
 from ml_collections import ConfigDict
 
 from lra_fnet.build import make_program
@@ -25,12 +26,14 @@ from lra_fnet.workdir import (
 )
 from tasks import DataError, make_task
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 
+def evaluate(workdir: Path) -> list[str]:
+    """Score the selected parameters on the test split; return a line for each seed.
 
-def main(argv: list[str]) -> None:
-    """Score the selected parameters of a run on its test split, and compare."""
-    workdir = Path(_WORKDIR.value)
+    Raises:
+      WorkdirError: there is no run, or its data are no longer the same.
+      CheckpointError, DataError: see there.
+    """
     owner = read_claim(workdir)
     config = ConfigDict(owner["config"])
     task = make_task(config.task, **config.data)
@@ -45,36 +48,45 @@ def main(argv: list[str]) -> None:
     split = program.put(test.inputs, test.labels)
     seeds = range(config.seed, config.seed + config.num_seeds)
     state = program.init(jnp.array(seeds), split.inputs)
-    like = Snapshot(state, Best.before_training(state))
     with Checkpoints(workdir) as checkpoints:
-        snapshot = checkpoints.restore(like)
+        snapshot = checkpoints.restore(Snapshot(state, Best.before_training(state)))
     if snapshot is None:
         raise WorkdirError(f"no checkpoint in {workdir}: train first")
-    evaluator = Evaluator(program, config.run.eval_batch_size)
-    sums, answers = evaluator(snapshot.best.params, split)
-    results = finished_results(result_folders(workdir, seeds))
+    sums, answers = Evaluator(program, config.run.eval_batch_size)(
+        snapshot.best.params, split
+    )
+    folders = result_folders(workdir, seeds)
+    results = finished_results(folders)
+    lines = []
     for row, seed in enumerate(seeds):
         correct, total = int(sums.correct[row]), int(sums.weight[row])
-        step = int(snapshot.best.step[row])
-        print(
-            f"seed {seed}, step {step:,}: test accuracy {100 * correct / total:.2f} % "
-            f"({correct:,} of {total:,})"
+        line = (
+            f"seed {seed}, parameters of step {int(snapshot.best.step[row]):,}: "
+            f"test accuracy {100 * correct / total:.2f} % ({correct:,} of {total:,})"
         )
         if results:
-            folder = result_folders(workdir, seeds)[row]
-            saved = np.load(folder / "test_predictions.npy")
-            changed = int((saved != answers[row]).sum())
-            same = "the same as in result.json"
-            if results[row]["test"]["correct"] != correct or changed:
-                same = f"NOT as in result.json: {changed} answers differ"
-            print(f"  {same}")
+            saved = np.load(folders[row] / "test_predictions.npy")
+            line += compared(int((saved != answers[row]).sum()))
+        lines.append(line)
+    return lines
+
+
+def compared(num_changed: int) -> str:
+    """Say how the answers compare with those the run has saved."""
+    if num_changed:
+        return f", NOT as in result.json: {num_changed:,} answers differ"
+    return ", every answer the same as in result.json"
 
 
 def run() -> None:
     """Start the program; turn what a user can mend into one line."""
     logging.set_verbosity(logging.WARNING)
+    parser = argparse.ArgumentParser(
+        description="Evaluate a saved run on its test split."
+    )
+    parser.add_argument("--workdir", type=Path, required=True, help="of the run")
     try:
-        app.run(main)
+        print(*evaluate(parser.parse_args().workdir), sep="\n")
     except (CheckpointError, DataError, WorkdirError, ValueError) as error:
         sys.exit(f"error: {error}")
 

@@ -41,7 +41,7 @@ def sinusoid_positions(length: int, width: int) -> Float[np.ndarray, "l d"]:
     Wavelengths grow geometrically from 2 pi to 20,000 pi, as in Vaswani et al. (2017),
     section 3.5; halves instead of interleaved columns, as in LRA's code.
 
-    >>> sinusoid_positions(2, 4).round(3).tolist()
+    >>> sinusoid_positions(2, 4).astype(float).round(3).tolist()
     [[0.0, 0.0, 1.0, 1.0], [0.841, 0.0, 0.54, 1.0]]
     """
     num_sines = (width + 1) // 2

@@ -76,6 +76,7 @@ def _train_and_evaluate(
     folders = result_folders(workdir, seeds)
     task = make_task(config.task, **config.data)
     dataset = load_dataset(task, data_root())
+    print(dataset.summary())
     claim(workdir, identity, dataset.checksum)
     finished = finished_results(folders)
     if finished:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import os
 import tarfile
 import urllib.error
 import urllib.request
@@ -95,7 +96,8 @@ def load_tfds(
 
         # TensorFlow would take all memory of an accelerator that is JAX's.
         tf.config.set_visible_devices([], "GPU")
-        builder = tfds.builder(origin.tfds, data_dir=directory or None)
+        data_dir = os.path.expanduser(directory) or None
+        builder = tfds.builder(origin.tfds, data_dir=data_dir)
         if not builder.is_prepared():
             _reach(origin.address)
             builder.download_and_prepare()

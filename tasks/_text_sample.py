@@ -10,8 +10,8 @@ SAMPLE_VERSION = 1
 _SIZES = (("train", 600), ("test", 200))
 # Most of the training reviews that are carved out for validation.
 MAX_VALIDATION = 120
-# Sentences of a review: at least 3, fewer than 15.
-_LENGTHS = (3, 15)
+# Sentences of a review: at least 5, fewer than 15.
+_LENGTHS = (5, 15)
 # In ten sentences with an opinion, those that share the review's.
 _AGREEING = 8
 

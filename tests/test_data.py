@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import ROOT
 
 from lra_fnet.data import build_cache, cache_folder, load_dataset
 from tasks import DataError, Split, Task, make_task
+from tiny_runs import ROOT
 
 SIZES = {"train": 20, "validation": 5, "test": 6}
 
@@ -145,7 +145,10 @@ def test_a_build_that_was_made_meanwhile_is_not_made_again(tmp_path):
         (Split(np.full((6, 7), 9, np.uint8), np.zeros(6, int)), "token ids run"),
         (Split(np.ones((6, 7), np.uint8), np.full(6, 3)), "labels run from 3 to 3"),
         (Split(np.ones((6, 8), np.uint8), np.zeros(6, int)), r"inputs \(6, 8\)"),
-        (Split(np.ones((6, 7), np.uint8), np.zeros(5, int)), r"inputs \(6, 7\) and labels \(5,\)"),
+        (
+            Split(np.ones((6, 7), np.uint8), np.zeros(5, int)),
+            r"inputs \(6, 7\) and labels \(5,\)",
+        ),
         (Split(np.ones((0, 7), np.uint8), np.zeros(0, int)), "no examples"),
     ],
 )

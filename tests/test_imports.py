@@ -4,7 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from runs import ROOT
+
+from tiny_runs import ROOT
 
 FORBIDDEN = [
     ("configs.listops", ["jax", "flax", "numpy", "tasks", "lra_fnet"]),

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import random
+import tarfile
 
 import numpy as np
 import pytest
@@ -469,6 +470,20 @@ def test_sizes_bound_the_lines_that_are_read(tmp_path):
     )
     sizes = {name: len(split) for name, split in splits.items()}
     assert sizes == {"train": 1, "validation": 2, "test": 2}
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_the_archive_of_the_release_gives_the_examples_of_its_files(tmp_path, mode):
+    write_files(tmp_path / "listops-1000")
+    with tarfile.open(tmp_path / "lra_release.gz", mode) as archive:
+        archive.add(tmp_path / "listops-1000", "lra_release/listops-1000")
+    files, archived = official(tmp_path), official(tmp_path / "lra_release.gz")
+    assert files.provenance != archived.provenance
+    assert archived.provenance["archive"]["name"] == "lra_release.gz"
+    splits = archived.read(tmp_path)
+    for name, split in files.read(tmp_path).items():
+        assert (splits[name].inputs == split.inputs).all()
+        assert (splits[name].labels == split.labels).all()
 
 
 def test_missing_files_are_named_with_the_places_looked_in(tmp_path):

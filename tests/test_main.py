@@ -5,7 +5,6 @@ import sys
 
 import jax
 import pytest
-from runs import ROOT, command, run
 
 from configs.listops import get_config
 from lra_fnet.build import config_layers, make_program
@@ -13,6 +12,7 @@ from lra_fnet.main import with_recipe
 from lra_fnet.protocol import OUTSIDE_HASH, config_hash, resolved_config
 from lra_fnet.workdir import default_workdir
 from tasks import make_task
+from tiny_runs import ROOT, command, run
 
 RECIPES = ("quick", "lra2020", "strong")
 

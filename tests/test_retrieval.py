@@ -126,8 +126,8 @@ def test_a_document_is_its_first_bytes_and_the_byte_plus_one():
 
 
 def test_documents_are_counted_by_split():
-    ids = {"train": "abca", "validation": "dde", "test": "bcx"}
-    assert count_documents({key: map(str.encode, value) for key, value in ids.items()})
+    ids = {"train": [b"a", b"b", b"c", b"a"], "validation": [b"d", b"d", b"e"]}
+    ids["test"] = [b"b", b"c", b"x"]
     assert count_documents(ids) == {
         "distinct": {"train": 3, "validation": 2, "test": 3},
         "also_in_train": {"validation": 0, "test": 2},
