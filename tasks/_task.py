@@ -52,9 +52,9 @@ class Task:
         memory maps into it. Raises DataError.
       readers: accuracies in [0, 1] on the test split of readers that see almost
         nothing of the input (majority class, ...), by name, in order of strength.
-      recompute_labels: labels of (n, l) inputs recomputed from the inputs by other
-        code than made them, -1 where the input is malformed; None where the input
-        does not determine its label.
+      verify: recompute what can be, by other means than made it, and compare; returns
+        a sentence on what was compared, raises DataError where it differs. None where
+        the input does not determine its label.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Task:
     readers: Callable[[Mapping[str, Split]], Mapping[str, float]]
     num_documents: int = 1
     pad_id: int | None = 0
-    recompute_labels: Callable[[np.ndarray], np.ndarray] | None = None
+    verify: Callable[[Mapping[str, Split]], str] | None = None
 
 
 def majority_accuracy(splits: Mapping[str, Split]) -> float:

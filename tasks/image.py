@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks import _image_pictures as pictures
-from tasks._image_sample import MAX_VALIDATION, SAMPLE_VERSION, make_sample
+from tasks._image import pictures
+from tasks._image.sample import MAX_VALIDATION, SAMPLE_VERSION, make_sample
 from tasks._pixel_readers import readers
-from tasks._release_files import describe_file
+from tasks._public import check_options
+from tasks._release.files import describe_file
 from tasks._task import Split, Task
-from tasks._text_image_sources import check_options
 
 __all__ = ["make_task"]
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from tasks import _listops_files as files
-from tasks._listops_expression import TOKENS, decode, encode, recompute_labels
-from tasks._listops_generator import GENERATOR_VERSION, Recipe, generate
-from tasks._listops_readers import readers
+from tasks._listops import files
+from tasks._listops.expression import TOKENS, decode, encode, recompute_labels
+from tasks._listops.generator import GENERATOR_VERSION, Recipe, generate
+from tasks._listops.readers import readers
 from tasks._release import Release, open_release
 from tasks._task import DataError, Split, Task
 
@@ -88,8 +88,31 @@ def make_task(
         provenance=provenance,
         read=read,
         readers=readers,
-        recompute_labels=recompute_labels,
+        verify=verify,
     )
+
+
+def verify(splits: Mapping[str, Split]) -> str:
+    """Evaluate every expression again; return a sentence on what was compared.
+
+    Raises:
+      DataError: a label is not the value of its expression.
+    """
+    for name, split in splits.items():
+        wrong = np.flatnonzero(
+            recompute_labels(np.asarray(split.inputs)) != split.labels
+        )
+        if len(wrong):
+            raise DataError(
+                f"listops, {name} split: {len(wrong):,} labels are not the value of "
+                f"their expression, the first is example {wrong[0]}"
+            )
+    return f"every label is the value of its expression ({_total(splits):,} evaluated)"
+
+
+def _total(splits: Mapping[str, Split]) -> int:
+    """Return the number of examples of all splits."""
+    return sum(map(len, splits.values()))
 
 
 def _check_options(

@@ -13,13 +13,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks import _retrieval_pairs as pairs
-from tasks import _retrieval_papers as papers
-from tasks import _retrieval_sample as sample
 from tasks._release import Release, open_release
-from tasks._release_files import describe_file
-from tasks._retrieval_documents import VOCAB_SIZE
-from tasks._retrieval_readers import readers
+from tasks._release.files import describe_file
+from tasks._retrieval import pairs, papers, sample
+from tasks._retrieval.documents import VOCAB_SIZE
+from tasks._retrieval.readers import readers
 from tasks._task import Split, Task
 
 __all__ = ["make_task"]
@@ -43,7 +41,7 @@ def make_task(
 
     Args:
       source: "official", the pairs of the original release; "papers", other papers
-        and their citations (see tasks/_retrieval_papers.py); or "sample", a few
+        and their citations (see tasks/_retrieval/papers.py); or "sample", a few
         hundred made-up pairs.
       directory: of "official" the release's archive or a folder above tsv_data; of
         "papers" the folder of its files; not for "sample".

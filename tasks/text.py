@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from tasks import _text_reviews as reviews
+from tasks._public import check_choice, check_options
 from tasks._task import Split, Task
-from tasks._text_image_sources import check_choice, check_options
-from tasks._text_readers import readers
-from tasks._text_reviews import Review, Reviews
-from tasks._text_sample import MAX_VALIDATION, SAMPLE_VERSION, make_sample
+from tasks._text import reviews
+from tasks._text.readers import readers
+from tasks._text.reviews import Review, Reviews
+from tasks._text.sample import MAX_VALIDATION, SAMPLE_VERSION, make_sample
 
 __all__ = ["encode", "make_task"]
 

@@ -9,8 +9,9 @@ import tarfile
 import numpy as np
 import pytest
 
-from tasks import DataError, Split, _image_pictures, _pixel_readers, make_task
-from tasks._image_pictures import grey
+from tasks import DataError, Split, _pixel_readers, make_task
+from tasks._image import pictures as image_pictures
+from tasks._image.pictures import grey
 from tasks._pixel_readers import mean_accuracy, pixel_accuracy, readers
 
 BATCH = 12
@@ -22,7 +23,7 @@ TENSORFLOW_GREY = "824a76d81dad2c5a2cf1fa0b2c0a5afe7d871ec2970e4fa2809b53ddbecdc
 
 @pytest.fixture(autouse=True)
 def small_data_set(monkeypatch):
-    monkeypatch.setattr(_image_pictures, "BATCH", BATCH)
+    monkeypatch.setattr(image_pictures, "BATCH", BATCH)
 
 
 def colours_and_labels(part):
@@ -139,7 +140,7 @@ def read_tfds_task(monkeypatch, examples):
         assert origin.tfds == "cifar10:3.0.2" and directory == "here"
         return {part: iter(examples[part]) for part in parts}
 
-    monkeypatch.setattr(_image_pictures, "load_tfds", load)
+    monkeypatch.setattr(image_pictures, "load_tfds", load)
     task = make_task("image", source="tfds", directory="here", num_validation=10)
     return task.read(None)
 
@@ -157,7 +158,7 @@ def test_every_colour_gets_the_grey_that_tensorflow_gives_it():
 
 
 def test_the_examples_in_the_docstrings_hold():
-    outcome = doctest.testmod(_image_pictures)
+    outcome = doctest.testmod(image_pictures)
     assert outcome.attempted and not outcome.failed
 
 

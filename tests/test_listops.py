@@ -12,11 +12,12 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import DataError, Split, _listops_expression, listops, make_task
-from tasks._listops_expression import CLOSE, MIN, PAD, SM, ZERO, fresh_rows
-from tasks._listops_files import FILES, count_duplicates
-from tasks._listops_generator import Recipe, draw_block, generate
-from tasks._listops_readers import readers, root_guesses
+from tasks import DataError, Split, listops, make_task
+from tasks._listops import expression as listops_expression
+from tasks._listops.expression import CLOSE, MIN, PAD, SM, ZERO, fresh_rows
+from tasks._listops.files import FILES, count_duplicates
+from tasks._listops.generator import Recipe, draw_block, generate
+from tasks._listops.readers import readers, root_guesses
 from tasks.listops import TOKENS, decode, encode, recompute_labels
 
 DEFAULT = Recipe(seed=7, max_depth=10, max_args=10, min_length=500, max_length=2_000)
@@ -110,7 +111,7 @@ def test_the_vocabulary_never_changes():
 
 
 def test_the_examples_in_the_docstrings_hold():
-    outcome = doctest.testmod(_listops_expression)
+    outcome = doctest.testmod(listops_expression)
     assert outcome.attempted and not outcome.failed
 
 
@@ -313,7 +314,7 @@ def test_the_task_states_the_facts_of_its_splits(tmp_path):
         assert split.inputs.shape == (len(split), task.max_length) == (len(split), 2000)
         assert split.inputs.dtype == np.uint8 and split.labels.dtype == np.int32
         assert split.inputs.max() == task.vocab_size - 1
-        assert (task.recompute_labels(split.inputs) == split.labels).all()
+        assert (recompute_labels(split.inputs) == split.labels).all()
     assert (task.num_classes, task.pad_id, task.num_documents) == (10, 0, 1)
 
 

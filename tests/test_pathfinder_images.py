@@ -12,14 +12,10 @@ import numpy as np
 import pytest
 
 from tasks import DataError
-from tasks._pathfinder_geometry import are_unbroken, check, labels_hold, show_record
-from tasks._pathfinder_images import (
-    CONTOUR_LENGTHS,
-    Batch,
-    _stencil,
-    generate,
-    lra_style,
-)
+from tasks._pathfinder.geometry import are_unbroken, check, labels_hold, show_record
+from tasks._pathfinder.images import Batch, generate
+from tasks._pathfinder.stencil import make_stencil
+from tasks._pathfinder.style import CONTOUR_LENGTHS, lra_style
 
 COUNTS = {32: 600, 64: 60, 128: 2}
 
@@ -191,7 +187,7 @@ def test_images_of_size_64_have_the_statistics_of_the_original(batches):
     [(32, 1, 330), (64, 1, 265), (128, 2, 6), (128, 3, 0)],
 )
 def test_as_many_orientations_are_refused_as_by_the_original(size, margin, refused):
-    assert (~_stencil(lra_style(size), margin).accepted).sum() == refused
+    assert (~make_stencil(lra_style(size), margin).accepted).sum() == refused
 
 
 def test_refusing_no_orientation_makes_denser_images(batches):

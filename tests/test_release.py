@@ -12,9 +12,10 @@ import threading
 
 import pytest
 
-from tasks import DataError, _release_archive
+from tasks import DataError
 from tasks._release import Part, download, open_release
-from tasks._release_files import describe_file, note_digest
+from tasks._release import archive as release_archive
+from tasks._release.files import describe_file, note_digest
 
 PART = Part("listops-1000", {"train": "basic_train.tsv", "test": "basic_test.tsv"})
 IMAGES = Part(
@@ -206,7 +207,7 @@ def test_long_names_and_many_members_are_read_in_constant_memory(tmp_path, scrat
     )
     path = write_tar(tmp_path / "archive", members)
     assert contents(opened(path), scratch)["test"] == b"inner test"
-    with _release_archive._opened(path) as found:
+    with release_archive._opened(path) as found:
         for _ in range(200):
             next(found)
         # tarfile would keep every header it has met.
@@ -219,7 +220,7 @@ def test_long_names_and_many_members_are_read_in_constant_memory(tmp_path, scrat
 
 def test_an_interrupted_read_goes_on_from_the_index(tmp_path, scratch, monkeypatch):
     release = opened(write_tar(tmp_path / "archive", NESTED))
-    check = _release_archive._check_with_tarfile
+    check = release_archive._check_with_tarfile
 
     def interrupt_at_the_second_file(member, *others):
         check(member, *others)
@@ -227,13 +228,13 @@ def test_an_interrupted_read_goes_on_from_the_index(tmp_path, scratch, monkeypat
             raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        _release_archive, "_check_with_tarfile", interrupt_at_the_second_file
+        release_archive, "_check_with_tarfile", interrupt_at_the_second_file
     )
     with pytest.raises(KeyboardInterrupt):
         release.extract(scratch)
     assert not (scratch / "release").exists()
     monkeypatch.undo()
-    monkeypatch.delattr(_release_archive.ArchivedRelease, "_find_copies")
+    monkeypatch.delattr(release_archive.ArchivedRelease, "_find_copies")
     assert contents(release, scratch)["test"] == b"inner test"
 
 

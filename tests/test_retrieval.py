@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tasks import DataError, Split, make_task
-from tasks._retrieval_documents import count_documents, write_ids
-from tasks._retrieval_readers import _subsample, readers
-from tasks._retrieval_sample import SIZES
+from tasks._retrieval.documents import count_documents, write_ids
+from tasks._retrieval.readers import _subsample, readers
+from tasks._retrieval.sample import SIZES
 
 FILES = {"train": "train", "validation": "eval", "test": "test"}
 PAIR = ["1.0", "A1", "A2", "a text", "another text"]
@@ -85,7 +85,7 @@ def test_the_task_states_the_facts_of_its_splits(tmp_path, source):
     facts = (task.vocab_size, task.num_classes, task.num_documents, task.pad_id)
     assert facts == (257, 2, 2, 0)
     assert (task.name, task.source, task.max_length) == ("retrieval", source, 4_000)
-    assert task.recompute_labels is None
+    assert task.verify is None
 
 
 @pytest.mark.parametrize(

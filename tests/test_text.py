@@ -13,10 +13,11 @@ import urllib.request
 import numpy as np
 import pytest
 
-from tasks import DataError, Split, _text_reviews, make_task, text
-from tasks._text_image_sources import read_archive
-from tasks._text_readers import bag_accuracy, byte_frequencies, readers
-from tasks._text_reviews import Review
+from tasks import DataError, Split, make_task, text
+from tasks._public import read_archive
+from tasks._text import reviews as text_reviews
+from tasks._text.readers import bag_accuracy, byte_frequencies, readers
+from tasks._text.reviews import Review
 
 PER_LABEL = 20
 GOLDEN = "c84c49a1b46de54d3f7236c0d17082ee5ab5e289a4d16c0d52383e65a809a169"
@@ -38,7 +39,7 @@ REVIEWS = {part: list(made_up(part)) for part in ("train", "test")}
 
 @pytest.fixture(autouse=True)
 def small_data_set(monkeypatch):
-    monkeypatch.setattr(_text_reviews, "REVIEWS_PER_LABEL", PER_LABEL)
+    monkeypatch.setattr(text_reviews, "REVIEWS_PER_LABEL", PER_LABEL)
 
 
 def paths_and_contents(seed=0):
@@ -82,7 +83,7 @@ def read_tfds_task(monkeypatch, reviews, **options):
         assert origin.tfds == "imdb_reviews/plain_text:1.0.0" and directory == "here"
         return {part: iter(reviews[part]) for part in parts}
 
-    monkeypatch.setattr(_text_reviews, "load_tfds", load)
+    monkeypatch.setattr(text_reviews, "load_tfds", load)
     options = {"num_validation": 10} | options
     return make_task("text", source="tfds", directory="here", **options).read(None)
 
@@ -212,7 +213,7 @@ def test_a_larger_validation_split_holds_the_smaller_one(tmp_path):
 def test_no_text_is_in_training_and_in_validation():
     reviews = [Review(b"%d" % (index // 3), 0, "") for index in range(60)]
     reviews += [Review(b"+%d" % index, 1, "") for index in range(20)]
-    carved, others = text.carve(_text_reviews.in_canonical_order(reviews), 7)
+    carved, others = text.carve(text_reviews.in_canonical_order(reviews), 7)
     assert [each.label for each in carved].count(0) == 7
     assert not {each.text for each in carved} & {each.text for each in others}
     # Of the third text two repetitions, at most, are in neither.

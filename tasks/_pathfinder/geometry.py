@@ -11,7 +11,8 @@ nothing in the original prevents; either label is true of them.
 
 import numpy as np
 
-from tasks._pathfinder_images import Batch, Style
+from tasks._pathfinder.images import Batch
+from tasks._pathfinder.style import Style
 from tasks._task import DataError
 
 

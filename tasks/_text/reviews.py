@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from tasks._release_files import describe_file
+from tasks._public import Origin, is_archive, load_tfds, read_archive
+from tasks._release.files import describe_file
 from tasks._task import DataError
-from tasks._text_image_sources import Origin, is_archive, load_tfds, read_archive
 
 ORIGIN = Origin(
     task="text",

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from tasks._public import Origin, is_archive, load_tfds, read_archive
 from tasks._task import DataError, Split
-from tasks._text_image_sources import Origin, is_archive, load_tfds, read_archive
 
 ORIGIN = Origin(
     task="image",

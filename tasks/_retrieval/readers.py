@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from tasks._random import next_uint64, stream
-from tasks._retrieval_documents import VOCAB_SIZE
+from tasks._retrieval.documents import VOCAB_SIZE
 from tasks._task import Split, majority_accuracy
 
 # Training pairs that the regression sees at most; more hardly change it.

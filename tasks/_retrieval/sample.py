@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from tasks._random import below, stream, uniform
-from tasks._retrieval_documents import new_inputs, write_ids
+from tasks._retrieval.documents import new_inputs, write_ids
 from tasks._task import Split
 
 # Raise it with every change that makes other examples.

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from tasks._listops_expression import (
+from tasks._listops.expression import (
     CLOSE,
     MIN,
     SM,

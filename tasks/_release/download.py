@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from tasks._release_files import chunks, note_digest, sha256
+from tasks._release.files import chunks, note_digest, sha256
 from tasks._task import DataError
 
 _TIMEOUT = 60  # seconds without a byte

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tasks._random import below, stream
-from tasks._text_reviews import Review, Reviews
+from tasks._text.reviews import Review, Reviews
 
 # Raise it with every change that makes other reviews.
 SAMPLE_VERSION = 1

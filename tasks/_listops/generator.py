@@ -17,7 +17,7 @@ import numba
 import numpy as np
 from tqdm import tqdm
 
-from tasks._listops_expression import CLOSE, MAX, MED, MIN, ZERO, fresh_rows
+from tasks._listops.expression import CLOSE, MAX, MED, MIN, ZERO, fresh_rows
 from tasks._random import below, stream, uniform
 from tasks._task import DataError
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numba
 import numpy as np
 
-from tasks._listops_expression import (
+from tasks._listops.expression import (
     CLOSE,
     MIN,
     PAD,
@@ -14,7 +14,7 @@ from tasks._listops_expression import (
     ZERO,
     recompute_labels,
 )
-from tasks._listops_generator import apply
+from tasks._listops.generator import apply
 from tasks._random import below, stream
 from tasks._task import Split, majority_accuracy
 

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks._release_archive import ArchivedRelease
-from tasks._release_download import download
-from tasks._release_files import Part, deepest, describe_file
+from tasks._release.archive import ArchivedRelease
+from tasks._release.download import download
+from tasks._release.files import Part, deepest, describe_file
 from tasks._task import DataError
 
 __all__ = ["ARCHIVE", "URL", "Part", "download", "open_release"]

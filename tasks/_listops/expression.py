@@ -1,7 +1,7 @@
 """The language of ListOps: its vocabulary, and an evaluator of token ids.
 
 The evaluator reads left to right with a stack and keeps, for every open bracket, how
-often each digit was met. `tasks/_listops_generator.py` computes values from right to
+often each digit was met. `tasks/_listops/generator.py` computes values from right to
 left, by the numbers of arguments and by sorting, so that each checks the other.
 """
 

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tasks._release import Part
-from tasks._retrieval_documents import (
+from tasks._retrieval.documents import (
     count_documents,
     new_inputs,
     parse_label,

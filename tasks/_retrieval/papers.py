@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tasks._retrieval_documents import (
+from tasks._retrieval.documents import (
     count_documents,
     new_inputs,
     parse_label,
@@ -176,7 +176,7 @@ def _missing(pattern: str, directory: Path | None) -> str:
     return (
         f"no {pattern} (or .gz, .xz), {where}\n"
         "make it from any corpus of papers that cite each other, such as the ACL "
-        "Anthology; tasks/_retrieval_papers.py says how its lines look\n"
+        "Anthology; tasks/_retrieval/papers.py says how its lines look\n"
         f"put {', '.join(_FILES.values())} into one folder and give it as directory\n"
         "without papers, source='sample' runs the same pipeline on small made-up data"
     )
