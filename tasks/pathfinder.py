@@ -1,10 +1,10 @@
-"""Pathfinder: do two discs mark the ends of one dashed curve, or of two?
+"""Pathfinder: whether two discs mark the ends of one dashed curve, or of two.
 
 Vocabulary (256 ids): the brightness of a pixel, 0 black to 255 white, row by row; there
 is no padding. Label 1: one curve. Path-X is the same in 128 x 128 pixels.
 
-Linsley et al., Learning long-range spatial dependencies with horizontal gated recurrent
-units (2018); Tay et al., Long Range Arena: A Benchmark for Efficient Transformers, 2020.
+Linsley et al., Learning Long-range Spatial Dependencies with Horizontal Gated Recurrent
+Units, 2018; Tay et al., Long Range Arena: A Benchmark for Efficient Transformers, 2020.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from tasks._pathfinder.build import (
 from tasks._pathfinder.style import CONTOUR_LENGTHS, Style, lra_style
 from tasks._pixel_readers import readers
 from tasks._public import check_choice
-from tasks._task import Split, Task
+from tasks._task import Task
 
 __all__ = ["make_task"]
 
@@ -102,15 +102,8 @@ def make_task(
     return task(
         provenance=_provenance(style, seed, sizes),
         read=functools.partial(build_images, style, seed, sizes),
-        verify=functools.partial(_verify, style, seed, sizes),
+        verify=functools.partial(compare_with_generator, style, seed, sizes),
     )
-
-
-def _verify(
-    style: Style, seed: int, sizes: Mapping[str, int], splits: Mapping[str, Split]
-) -> str:
-    """Draw some images again and check their labels; return a sentence on it."""
-    return compare_with_generator(style, seed, sizes, splits)
 
 
 def _check_numbers(sizes: Mapping[str, int], seed: int, num_distractors: int) -> None:

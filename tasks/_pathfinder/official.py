@@ -115,7 +115,7 @@ def _check(images: Mapping[str, np.ndarray], labels: Mapping[str, int]) -> None:
     without = sorted(images.keys() - labels.keys())
     if without:
         raise DataError(
-            f"{len(without):,} images have no line of metadata, the first is {without[0]}"
+            f"{len(without):,} images have no line of metadata, such as {without[0]}"
         )
     if not images:
         raise DataError("no images, or only empty ones")
