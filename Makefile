@@ -13,6 +13,10 @@ ifeq ($(filter $(accel),cpu cuda13 tpu),)
 $(error unknown accel "$(accel)"; choose cpu, cuda13 or tpu)
 endif
 
+# Where examples come from: source= and data= (a folder or archive), else the config's.
+data_flags := $(addprefix --config.data.source=,$(source)) \
+  $(addprefix --config.data.directory=,$(data))
+
 # ---------------------------------------------------------------------------
 # Commands
 
@@ -22,7 +26,7 @@ else
 .DEFAULT_GOAL := help
 endif
 
-.PHONY: help train eval which-run test test-slow lint format lock clean
+.PHONY: help train data check-data export eval which-run test test-slow lint format lock clean
 help:
 	@echo "make task=TASK     train, evaluate and print the result of one cell"
 	@echo "                   TASK     $(tasks)"
@@ -31,6 +35,12 @@ help:
 	@echo "                   seed=    $(seed) (default); seeds=5 trains five from there in one program"
 	@echo "                   workdir= folder of the run; the same command goes on where it stopped"
 	@echo "                   flags=   any config key: flags=\"--config.train.num_steps=100\""
+	@echo "                   source=  where examples come from: sample works everywhere;"
+	@echo "                            others are in configs/TASK.py"
+	@echo "                   data=    the folder or archive of that source"
+	@echo "make data [task=TASK source= data= recipe=]          prepare data, print a summary"
+	@echo "make check-data [task=TASK ...]                      verify prepared data again"
+	@echo "make export task=TASK format=tfds [to=FOLDER ...]    write data for other frameworks"
 	@echo "make eval workdir=RUN   evaluate a saved run in a new process"
 	@echo "make test          lint, types and tests, offline, minutes on two cores"
 	@echo "make test-slow     tests that take longer"
@@ -45,10 +55,38 @@ $(error unknown task "$(task)"; have: $(tasks). For example: make task=listops)
 endif
 endif
 
-train: .venv/installed-$(accel)
+# Public data sets come through TensorFlow Datasets, installed when they are asked for.
+needs_tfds := $(and $(filter text image,$(task)),$(filter tfds,$(or $(source),tfds)))
+
+train: .venv/installed-$(accel) $(if $(needs_tfds),.venv/installed-data)
 	$(python) -m lra_fnet.main --config=configs/$(task).py$(addprefix :,$(recipe)) \
 	  --config.model=$(model) --config.seed=$(seed) --config.num_seeds=$(seeds) \
-	  $(addprefix --workdir=,$(workdir)) $(flags)
+	  $(data_flags) $(addprefix --workdir=,$(workdir)) $(flags)
+
+prepare = $(python) -m lra_fnet.prepare --config=configs/$(task).py$(addprefix :,$(recipe)) \
+	  $(data_flags) $(flags)
+
+ifdef task
+data: .venv/installed-$(accel) $(if $(needs_tfds),.venv/installed-data)
+	$(prepare) --action=make
+
+check-data: .venv/installed-$(accel)
+	$(prepare) --action=check
+
+export: .venv/installed-$(accel) .venv/installed-data
+ifneq ($(or $(format),tfds),tfds)
+	$(error unknown format "$(format)"; have: tfds. The cache itself is plain .npy, see docs/data.md)
+endif
+	$(prepare) --action=export $(addprefix --to=,$(to))
+else
+data check-data:
+	@status=0; for task in $(tasks); do \
+	  $(MAKE) --no-print-directory $@ task=$$task || status=1; \
+	done; exit $$status
+
+export:
+	$(error which task? For example: make export task=listops format=tfds)
+endif
 
 eval: $(if $(workdir),,which-run) .venv/installed-$(accel)
 	$(python) -m lra_fnet.evaluate --workdir=$(workdir)
@@ -56,10 +94,10 @@ eval: $(if $(workdir),,which-run) .venv/installed-$(accel)
 which-run:
 	$(error which run? For example: make eval workdir=$(firstword $(wildcard runs/*/*) runs/listops/...))
 
-test: lint
+test: lint .venv/installed-data
 	$(python) -m pytest -m "not slow"
 
-test-slow: .venv/installed-dev
+test-slow: .venv/installed-dev .venv/installed-data
 	$(python) -m pytest -m slow
 
 lint: .venv/installed-dev
@@ -95,12 +133,10 @@ pip := $(python) -m pip install --quiet --disable-pip-version-check --require-ha
 .venv/installed-%: requirements/%.txt | .venv/bin/python
 	@echo "installing requirements/$*.txt (minutes the first time)"
 	$(pip) -r requirements/$*.txt
-	@rm -f .venv/installed-*
+	@rm -f $(if $(filter $*,cpu cuda13 tpu),.venv/installed-cpu .venv/installed-cuda13 .venv/installed-tpu)
 	@touch $@
 
-.venv/installed-dev: requirements/dev.txt .venv/installed-$(accel)
-	$(pip) -r requirements/dev.txt
-	@touch $@
+.venv/installed-dev .venv/installed-data: .venv/installed-$(accel)
 
 # The locks serve every supported Python and platform; uv is needed only here.
 lock:

@@ -64,6 +64,7 @@ def make_program(config: ConfigDict, task: Task) -> Program:
         num_classes=task.num_classes,
         vocab_size=task.vocab_size,
         pad_id=task.pad_id,
+        num_documents=task.num_documents,
         **config.encoder,
     )
     train = config.train

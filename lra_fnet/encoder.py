@@ -1,7 +1,10 @@
 """The encoder every baseline shares; only the mixers inside it differ.
 
-    embed tokens, add positions -> dropout
-    -> N x (mixer, residual, norm, MLP, residual, norm) -> pool -> two-layer head
+    embed, add positions -> dropout
+    -> N x (mixer, residual, norm, MLP, residual, norm) -> pool -> dense layers
+
+Two documents are read by the same encoder, one after the other, and compared by the
+dense layers.
 
 b, l, d are batch, length and width throughout; mask is True on real tokens.
 """
@@ -21,16 +24,20 @@ NORM_PLACEMENTS = ("published", "pre", "post")
 PADDINGS = ("keep", "zero_embeddings", "zero_layers")
 POOLINGS = ("cls", "mean", "first")
 DTYPES = ("float32", "bfloat16")
+INPUTS = ("tokens", "values")
 
 
 class Classifier(nn.Module):
-    """Classify one document: encode, pool, and a two-layer head.
+    """Classify a document, or a pair of them: embed, encode, pool, and dense layers.
 
     Attributes:
       mixers: one factory per layer, called as `mixer(name=...)`.
       num_classes: C, the number of classes.
       vocab_size: ids run from 0 to vocab_size - 1.
       pad_id: the id that is padding; None where every position is data.
+      num_documents: 1, or 2 for inputs (b, 2, l).
+      inputs: "tokens", each id with its vector, or "values", each id a number that is
+        scaled to [-1, 1]; only where no id is padding, as in images.
       width: d.
       mlp_dim: hidden units of the MLP of every layer, and of the head.
       dropout_rate: of embeddings, sublayer outputs and MLP hidden units, in [0, 1).
@@ -48,6 +55,8 @@ class Classifier(nn.Module):
     num_classes: int
     vocab_size: int
     pad_id: int | None
+    num_documents: int
+    inputs: str
     width: int
     mlp_dim: int
     dropout_rate: float
@@ -63,6 +72,12 @@ class Classifier(nn.Module):
         Raises:
           ValueError: names the key, the value and the choices.
         """
+        _check_choice("inputs", self.inputs, INPUTS)
+        if self.inputs == "values" and self.pad_id is not None:
+            raise ValueError(
+                "encoder.inputs is 'values', but ids of this task are no quantities; "
+                "use 'tokens'"
+            )
         _check_choice("positions", self.positions, POSITIONS)
         _check_choice("norm_placement", self.norm_placement, NORM_PLACEMENTS)
         _check_choice("padding", self.padding, PADDINGS)
@@ -71,11 +86,29 @@ class Classifier(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, inputs: UInt[Array, "b l"], train: bool) -> Float[Array, "b c"]:
+    def __call__(
+        self, inputs: UInt[Array, "b *documents l"], train: bool
+    ) -> Float[Array, "b c"]:
         """Return float32 logits."""
+        if self.num_documents == 1:
+            head = Head((self.mlp_dim,), self.num_classes)
+            return head(self._pooled(inputs, train))
+        # LRA: the vectors of both documents side by side, then two hidden layers.
+        batch, documents, length = inputs.shape
+        pooled = self._pooled(inputs.reshape(batch * documents, length), train)
+        head = Head((self.mlp_dim, self.mlp_dim // 2), self.num_classes)
+        return head(pooled.reshape(batch, -1))
+
+    def _pooled(self, inputs: UInt[Array, "b l"], train: bool) -> Float[Array, "b d"]:
+        """Return a vector for every document."""
         mask = _real_tokens(inputs, self.pad_id)
         x = Embedder(
-            self.vocab_size, self.width, self.positions, self.pool == "cls", self.dtype
+            vocab_size=self.vocab_size,
+            inputs=self.inputs,
+            width=self.width,
+            positions=self.positions,
+            has_cls=self.pool == "cls",
+            dtype=self.dtype,
         )(inputs)
         if self.pool == "cls":
             mask = jnp.roll(mask, 1, axis=1).at[:, 0].set(True)
@@ -86,14 +119,14 @@ class Classifier(nn.Module):
             norm_placement=self.norm_placement,
             padding=self.padding,
         )(x, mask, train)
-        pooled = masked_mean(x, mask) if self.pool == "mean" else x[:, 0]
-        return Head(self.mlp_dim, self.num_classes)(pooled)
+        return masked_mean(x, mask) if self.pool == "mean" else x[:, 0]
 
 
 class Embedder(nn.Module):
-    """Look up token vectors, prepend the CLS slot if there is one, add positions."""
+    """Map ids to vectors, prepend the CLS slot if there is one, add positions."""
 
     vocab_size: int
+    inputs: str
     width: int
     positions: str
     has_cls: bool
@@ -102,10 +135,7 @@ class Embedder(nn.Module):
     @nn.compact
     def __call__(self, inputs: UInt[Array, "b l"]) -> Float[Array, "b l d"]:
         """Return vectors of dtype `dtype`, as many as there are ids."""
-        tokens = self.param(
-            "tokens", nn.initializers.normal(1.0), (self.vocab_size, self.width)
-        )
-        x = tokens[inputs]
+        x = self._vectors(inputs)
         if self.has_cls:
             # LRA: its CLS slot makes l + 1 positions, a length that FFTs and blocks
             # do not like (2,001; 4,001 is prime). Here it takes the first of the l
@@ -115,6 +145,15 @@ class Embedder(nn.Module):
             x = jnp.concatenate([cls, x[:, :-1]], axis=1)
         x = x + self._positions(x.shape[1])
         return x.astype(self.dtype)
+
+    def _vectors(self, inputs: UInt[Array, "b l"]) -> Float[Array, "b l d"]:
+        """Look up a vector per id, or map its value by a dense layer."""
+        if self.inputs == "values":
+            middle = (self.vocab_size - 1) / 2
+            values = (inputs.astype(jnp.float32) - middle) / middle
+            return nn.Dense(self.width, name="values")(values[..., None])
+        shape = (self.vocab_size, self.width)
+        return self.param("tokens", nn.initializers.normal(1.0), shape)[inputs]
 
     def _positions(self, length: int) -> Float[Array, "l d"]:
         """Return what is added to tell positions apart."""
@@ -190,15 +229,17 @@ class Block(nn.Module):
 
 
 class Head(nn.Module):
-    """Map pooled vectors to logits: dense, ReLU, dense, as in LRA."""
+    """Map pooled vectors to logits: dense and ReLU, then dense, as in LRA."""
 
-    mlp_dim: int
+    hidden_dims: tuple[int, ...]
     num_classes: int
 
     @nn.compact
     def __call__(self, pooled: Float[Array, "b d"]) -> Float[Array, "b c"]:
         """Return float32 logits."""
-        x = nn.relu(nn.Dense(self.mlp_dim, dtype=pooled.dtype)(pooled))
+        x = pooled
+        for hidden_dim in self.hidden_dims:
+            x = nn.relu(nn.Dense(hidden_dim, dtype=x.dtype)(x))
         return nn.Dense(self.num_classes)(x.astype(jnp.float32))
 
 

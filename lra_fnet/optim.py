@@ -1,10 +1,13 @@
 """Learning-rate schedules and the optimiser."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
-SCHEDULES = ("rsqrt", "cosine", "constant")
+SCHEDULES = ("rsqrt", "lra_cosine", "cosine", "constant")
 
 
 def make_schedule(
@@ -14,6 +17,8 @@ def make_schedule(
 
     rsqrt:    learning_rate min(1, t / w) / sqrt(max(t, w)), LRA's for text: the peak,
               at t = w, is learning_rate / sqrt(w).
+    lra_cosine: linear to learning_rate over w steps, times half a cosine that starts
+              at step w and would reach 0 w steps after the end, LRA's for images.
     cosine:   linear to learning_rate over w steps, then half a cosine to 0.
     constant: linear to learning_rate over w steps, then constant.
 
@@ -33,11 +38,24 @@ def make_schedule(
         )
     if schedule == "constant":
         return optax.linear_schedule(0.0, learning_rate, warmup)
-    return lambda step: (
-        learning_rate
-        * jnp.minimum(1.0, step / warmup)
-        / jnp.sqrt(jnp.maximum(step, warmup))
-    )
+    if schedule == "lra_cosine":
+        return partial(_lra_cosine, learning_rate, warmup, num_steps)
+    return partial(_rsqrt, learning_rate, warmup)
+
+
+def _rsqrt(learning_rate: float, warmup: int, step: ArrayLike) -> jax.Array:
+    """Return learning_rate min(1, t / w) / sqrt(max(t, w))."""
+    rise = jnp.minimum(1.0, step / warmup)
+    return learning_rate * rise / jnp.sqrt(jnp.maximum(step, warmup))
+
+
+def _lra_cosine(
+    learning_rate: float, warmup: int, num_steps: int, step: ArrayLike
+) -> jax.Array:
+    """Return learning_rate min(1, t / w) (1 + cos(pi max(0, t - w) / steps)) / 2."""
+    rise = jnp.minimum(1.0, step / warmup)
+    progress = jnp.maximum(0.0, step - warmup) / num_steps
+    return learning_rate * rise * 0.5 * (1 + jnp.cos(jnp.pi * progress))
 
 
 def make_optimizer(

@@ -49,6 +49,7 @@ class RunFacts:
     """Hold what the seeds of one run share.
 
     Attributes:
+      task: the name of the task, a column of the tables.
       config: the resolved config.
       data: source, checksum and provenance of the examples.
       readers: test accuracies of the trivial readers, by name.
@@ -58,6 +59,7 @@ class RunFacts:
       records: the events of the run's logbook.
     """
 
+    task: str
     config: Mapping[str, Any]
     data: Mapping[str, Any]
     readers: Mapping[str, float]
@@ -74,7 +76,8 @@ def seed_result(
     config = facts.config
     return {
         "schema": SCHEMA_VERSION,
-        **{key: config[key] for key in ("task", "model", "recipe")},
+        "task": facts.task,
+        **{key: config[key] for key in ("model", "recipe")},
         "seed": seed,
         "config": config,
         "config_hash": config_hash(config),
@@ -217,6 +220,15 @@ def _remarks(result: Mapping[str, Any]) -> list[str]:
         f"evaluate {seconds['evaluate']:.0f}; data {result['data']['source']}, "
         f"checksum {result['data']['checksum'][:12]}",
     ]
+    if result["data"]["source"] == "sample":
+        lines.append(
+            "  The data are a small made-up sample: this number is about nothing else."
+        )
+    if result["data"]["validation_is_test"]:
+        lines.append(
+            "  Selected on the test split, as in the original: the number is its best "
+            "epoch. --config.data.validation=carved selects on held-out training data."
+        )
     if result["recipe"] != "lra2020":
         lines.append(
             f"  A {result['recipe']!r} run is not the published budget: compare it "

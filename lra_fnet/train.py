@@ -162,11 +162,13 @@ def _train_and_evaluate(
     # -- Result ----------------------------------------------------------------------
     records = list(log.records())
     facts = RunFacts(
+        task=task.name,
         config=identity,
         data={
             "source": dataset.manifest["source"],
             "checksum": dataset.checksum,
             "provenance": dataset.manifest["provenance"],
+            "validation_is_test": task.validation_is_test,
         },
         readers=dataset.manifest["readers"],
         parameters=sum(p[0].size for p in jax.tree.leaves(state.params)),

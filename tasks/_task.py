@@ -52,6 +52,8 @@ class Task:
         memory maps into it. Raises DataError.
       readers: accuracies in [0, 1] on the test split of readers that see almost
         nothing of the input (majority class, ...), by name, in order of strength.
+      validation_is_test: the validation split is the test split, so that selection
+        by validation reads the test; a result of such a task is marked.
       verify: recompute what can be, by other means than made it, and compare; returns
         a sentence on what was compared, raises DataError where it differs. None where
         the input does not determine its label.
@@ -67,6 +69,7 @@ class Task:
     readers: Callable[[Mapping[str, Split]], Mapping[str, float]]
     num_documents: int = 1
     pad_id: int | None = 0
+    validation_is_test: bool = False
     verify: Callable[[Mapping[str, Split]], str] | None = None
 
 

@@ -101,6 +101,7 @@ def make_task(
         num_classes=2,
         max_length=length,
         source=source,
+        validation_is_test=validation == "test",
         provenance={"version": _VERSION, "data": data, **dataclasses.asdict(cut)},
         read=functools.partial(_read, load, cut),
         readers=readers,

@@ -14,6 +14,7 @@ from lra_fnet.encoder import (
     POSITIONS,
     Block,
     Classifier,
+    Embedder,
     Encoder,
 )
 from lra_fnet.layers import masked_mean, sinusoid_positions
@@ -30,6 +31,8 @@ def classifier(**options):
         "num_classes": CLASSES,
         "vocab_size": 11,
         "pad_id": 0,
+        "num_documents": 1,
+        "inputs": "tokens",
         "width": WIDTH,
         "mlp_dim": 29,
         "dropout_rate": 0.1,
@@ -141,7 +144,7 @@ def test_bfloat16_activations_stay_close_to_float32():
 
 
 @pytest.mark.parametrize(
-    "key", ["positions", "norm_placement", "padding", "pool", "dtype"]
+    "key", ["inputs", "positions", "norm_placement", "padding", "pool", "dtype"]
 )
 def test_a_misspelt_choice_names_the_key_and_the_choices(key):
     with pytest.raises(ValueError, match=f"encoder.{key} is 'wrong'; choose from"):
@@ -184,6 +187,50 @@ def test_zeroing_every_layer_differs_from_zeroing_the_embeddings():
         for padding in ("zero_embeddings", "zero_layers")
     )
     assert float(jnp.abs(first - second).max()) > 1e-4
+
+
+@pytest.mark.parametrize("mixer", [FNET, TRANSFORMER], ids=["fnet", "transformer"])
+def test_both_documents_go_through_one_encoder(mixer):
+    model = classifier(mixers=(mixer,), num_documents=2)
+    one, other = some_inputs(num_padded=4), some_inputs(num_padded=7)
+    pairs = [jnp.stack(pair, axis=1) for pair in ((one, other), (other, one))]
+    params = initialised(model, pairs[0])
+    logits = model.apply(params, pairs[0], train=False)
+    assert logits.shape == (3, CLASSES)
+    # With the halves of the first dense layer exchanged, exchanged documents give
+    # the same answer: nothing else tells the first from the second.
+    kernel = params["params"]["Head_0"]["Dense_0"]["kernel"]
+    params["params"]["Head_0"]["Dense_0"]["kernel"] = jnp.roll(kernel, WIDTH, axis=0)
+    np.testing.assert_allclose(
+        model.apply(params, pairs[1], train=False), logits, atol=1e-5
+    )
+
+
+def test_values_are_pixels_scaled_to_minus_one_and_one():
+    model = classifier(inputs="values", pad_id=None, vocab_size=256, positions="none")
+    inputs = jnp.array([[0, 255, 51]], jnp.uint8)
+    params = initialised(model, inputs)
+    kernel = params["params"]["Embedder_0"]["values"]["kernel"][0]
+    embedder = Embedder(256, "values", WIDTH, "none", False, "float32")
+    vectors = embedder.apply({"params": params["params"]["Embedder_0"]}, inputs)
+    expected = np.outer([-1, 1, -0.6], kernel)
+    np.testing.assert_allclose(vectors[0], expected, atol=1e-6)
+
+
+def test_ids_of_text_are_not_taken_for_quantities():
+    with pytest.raises(ValueError, match="use 'tokens'"):
+        classifier(inputs="values", pad_id=0)
+
+
+def test_without_a_padding_id_every_position_is_data():
+    model = classifier(mixers=(TRANSFORMER,), pad_id=None)
+    inputs = some_inputs()
+    params = initialised(model, inputs)
+    changed = inputs.at[:, -1].set(5)  # id 0 before: black, not padding
+    assert not np.allclose(
+        model.apply(params, inputs, train=False),
+        model.apply(params, changed, train=False),
+    )
 
 
 def test_the_cls_slot_takes_one_of_the_positions():

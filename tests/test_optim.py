@@ -25,6 +25,14 @@ def test_cosine_rises_to_its_peak_and_ends_at_zero():
     assert float(schedule(110)) == pytest.approx(0, abs=1e-9)
 
 
+def test_the_cosine_of_lra_does_not_quite_end_at_zero():
+    schedule = make_schedule("lra_cosine", 1e-3, warmup_steps=10, num_steps=100)
+    assert float(schedule(5)) == pytest.approx(5e-4)
+    assert float(schedule(10)) == pytest.approx(1e-3)
+    assert float(schedule(60)) == pytest.approx(5e-4)
+    assert float(schedule(100)) == pytest.approx(5e-4 * (1 + np.cos(0.9 * np.pi)))
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_a_run_shorter_than_its_warmup_is_possible(name):
     schedule = make_schedule(name, 1e-3, warmup_steps=1000, num_steps=3)

@@ -33,6 +33,8 @@ def make_program(mixer="fnet", devices=1, accumulate=1, dropout_rate=0.1, **opti
         "num_classes": 3,
         "vocab_size": 7,
         "pad_id": 0,
+        "num_documents": 1,
+        "inputs": "tokens",
         "width": 16,
         "mlp_dim": 24,
         "dropout_rate": dropout_rate,

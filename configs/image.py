@@ -1,0 +1,84 @@
+"""Image: grey CIFAR-10, 1,024 pixels in a row, ten classes.
+
+make task=image recipe=quick      two CPU cores, minutes
+make task=image recipe=lra2020    the released budget, 35,000 steps
+make task=image recipe=strong     a modern recipe, 250 epochs, pixels as numbers
+"""
+
+from ml_collections import ConfigDict
+
+from configs.common import apply_recipe, common_config
+
+
+def get_config(recipe: str = "lra2020") -> ConfigDict:
+    """Return the config of a recipe: "quick", "lra2020" or "strong"."""
+    config = common_config()
+    config.task = "image"
+    config.data.source = "tfds"  # or "folder": binary version or arrays; "sample"
+    config.data.directory = ""  # of the folder; TFDS's data_dir for "tfds"
+    config.data.num_train = 0  # images, 0: all; a bound
+    config.data.num_validation = 5_000  # the last of the training images, as in LRA
+    config.data.num_test = 0  # images, 0: all; a bound
+    config.num_layers = 1
+    config.encoder.width = 128
+    config.encoder.mlp_dim = 128
+    config.encoder.dropout_rate = 0.3
+    config.encoder.positions = "learned"
+    # LRA: a CLS slot, as a 1,025th position; here every position is a pixel.
+    config.encoder.pool = "mean"
+    config.mixers.transformer.num_heads = 8
+    config.mixers.transformer.qkv_dim = 64
+    config.mixers.transformer.dropout_rate = 0.2
+    config.optimizer.weight_decay = 0.0
+    config.schedule.schedule = "lra_cosine"
+    config.schedule.learning_rate = 5e-4
+    config.schedule.warmup_steps = 175  # one epoch
+    recipes = {"quick": quick, "lra2020": lra2020, "strong": strong}
+    return apply_recipe(config, recipe, recipes)
+
+
+def lra2020(config: ConfigDict) -> None:
+    """Set the released budget (lra_benchmarks/image/configs/cifar10)."""
+    config.train.batch_size = 256
+    config.train.num_steps = 35_000
+    config.train.eval_every = 875  # LRA: every 175
+
+
+def quick(config: ConfigDict) -> None:
+    """Shrink the model and the number of examples, never their length."""
+    config.data.num_train = 20_000
+    config.data.num_validation = 2_000
+    config.data.num_test = 2_000
+    config.num_layers = 2
+    config.encoder.width = 64
+    config.encoder.dropout_rate = 0.0
+    config.schedule.schedule = "cosine"
+    config.schedule.learning_rate = 2e-3
+    config.schedule.warmup_steps = 50
+    config.train.batch_size = 32
+    config.train.num_steps = 600
+    config.train.eval_every = 200
+    config.run.log_every = 50
+    config.run.checkpoint_every = 200
+    config.run.eval_batch_size = 32
+
+
+def strong(config: ConfigDict) -> None:
+    """Train longer, at S5's sizes, with pixels as numbers."""
+    config.num_layers = 6
+    config.encoder.inputs = "values"
+    config.encoder.width = 512
+    config.encoder.mlp_dim = 1024
+    config.encoder.dropout_rate = 0.1
+    config.mixers.transformer.qkv_dim = 0
+    config.optimizer.b2 = 0.999
+    config.optimizer.eps = 1e-8
+    config.optimizer.weight_decay = 0.07
+    config.optimizer.decay_all = False
+    config.optimizer.clip_norm = 1.0
+    config.schedule.schedule = "cosine"
+    config.schedule.learning_rate = 1e-3
+    config.schedule.warmup_steps = 900  # one epoch
+    config.train.batch_size = 50
+    config.train.num_steps = 225_000  # 250 epochs
+    config.train.eval_every = 900

@@ -1,0 +1,75 @@
+"""Path-X: Pathfinder in 128 x 128 pixels, 16,384 in a row, two classes.
+
+make task=pathx recipe=quick      two CPU cores, minutes
+make task=pathx recipe=lra2020    the released budget, 500,000 steps
+make task=pathx recipe=strong     a modern recipe, 75 epochs, pixels as numbers
+"""
+
+from ml_collections import ConfigDict
+
+from configs.common import apply_recipe
+from configs.pathfinder import pathfinder_config
+
+
+def get_config(recipe: str = "lra2020") -> ConfigDict:
+    """Return the config of a recipe: "quick", "lra2020" or "strong"."""
+    config = pathfinder_config()
+    config.task = "pathx"
+    del config.data.size  # 128, by definition
+    recipes = {"quick": quick, "lra2020": lra2020, "strong": strong}
+    return apply_recipe(config, recipe, recipes)
+
+
+def lra2020(config: ConfigDict) -> None:
+    """Set the released budget (lra_benchmarks/image/configs/pathfinder128)."""
+    config.num_layers = 1
+    config.encoder.width = 32
+    config.encoder.mlp_dim = 32
+    config.encoder.positions = "learned"
+    config.mixers.transformer.num_heads = 2
+    config.mixers.transformer.qkv_dim = 16
+    config.optimizer.clip_norm = 1.0
+    config.schedule.warmup_steps = 2_500  # one epoch
+    config.train.batch_size = 64
+    config.train.num_steps = 500_000
+    config.train.eval_every = 12_500  # LRA: every 2,500
+
+
+def quick(config: ConfigDict) -> None:
+    """Shrink the model and the number of examples, never their length."""
+    config.data.num_train = 2_000
+    config.data.num_validation = 200
+    config.data.num_test = 400
+    config.num_layers = 2
+    config.encoder.width = 32
+    config.encoder.mlp_dim = 64
+    config.encoder.dropout_rate = 0.0
+    config.schedule.schedule = "cosine"
+    config.schedule.learning_rate = 2e-3
+    config.schedule.warmup_steps = 20
+    config.train.batch_size = 8
+    config.train.num_steps = 200
+    config.train.eval_every = 100
+    config.run.log_every = 25
+    config.run.checkpoint_every = 100
+    config.run.eval_batch_size = 8
+
+
+def strong(config: ConfigDict) -> None:
+    """Train longer, at S5's sizes, with pixels as numbers."""
+    config.num_layers = 6
+    config.encoder.inputs = "values"
+    config.encoder.width = 128
+    config.encoder.mlp_dim = 256
+    config.encoder.dropout_rate = 0.0
+    config.optimizer.b2 = 0.999
+    config.optimizer.eps = 1e-8
+    config.optimizer.weight_decay = 0.06
+    config.optimizer.decay_all = False
+    config.optimizer.clip_norm = 1.0
+    config.schedule.schedule = "cosine"
+    config.schedule.learning_rate = 6e-4
+    config.schedule.warmup_steps = 18_750  # 5 % of the steps
+    config.train.batch_size = 32
+    config.train.num_steps = 375_000  # 75 epochs
+    config.train.eval_every = 5_000

@@ -1,0 +1,76 @@
+"""Retrieval: does one paper cite the other, read as bytes, twice 4,000, two classes.
+
+make task=retrieval source=official data=lra_release.gz
+make task=retrieval recipe=quick source=sample    two CPU cores, minutes
+make task=retrieval recipe=lra2020                the released budget, 5,000 steps
+make task=retrieval recipe=strong                 a modern recipe, 20 epochs
+"""
+
+from ml_collections import ConfigDict
+
+from configs.common import apply_recipe, common_config
+
+
+def get_config(recipe: str = "lra2020") -> ConfigDict:
+    """Return the config of a recipe: "quick", "lra2020" or "strong"."""
+    config = common_config()
+    config.task = "retrieval"
+    config.data.source = "official"  # or "papers": papers and pairs of them; "sample"
+    config.data.directory = ""  # of the release or its archive; of papers and pairs
+    config.data.length = 4_000  # bytes per document
+    config.data.num_train = 0  # pairs, 0: all; a bound
+    config.data.num_validation = 0
+    config.data.num_test = 0
+    config.num_layers = 4
+    config.encoder.width = 128
+    config.encoder.mlp_dim = 512
+    config.encoder.pool = "first"  # LRA: its two-document encoders have no CLS slot
+    config.mixers.transformer.num_heads = 4
+    recipes = {"quick": quick, "lra2020": lra2020, "strong": strong}
+    return apply_recipe(config, recipe, recipes)
+
+
+def lra2020(config: ConfigDict) -> None:
+    """Set the released budget (lra_benchmarks/matching/configs)."""
+    config.schedule.warmup_steps = 8_000  # LRA: more than there are steps
+    config.train.num_steps = 5_000
+    config.train.eval_every = 500  # LRA: every 100, the test split too
+
+
+def quick(config: ConfigDict) -> None:
+    """Shrink the model and the number of pairs, never their length."""
+    config.data.num_train = 8_000
+    config.data.num_validation = 500
+    config.data.num_test = 1_000
+    config.num_layers = 2
+    config.encoder.width = 64
+    config.encoder.mlp_dim = 128
+    config.encoder.pool = "mean"
+    config.encoder.dropout_rate = 0.0
+    config.optimizer.weight_decay = 0.01
+    config.schedule.schedule = "cosine"
+    config.schedule.learning_rate = 2e-3
+    config.schedule.warmup_steps = 50
+    config.train.batch_size = 8
+    config.train.num_steps = 400
+    config.train.eval_every = 200
+    config.run.log_every = 50
+    config.run.checkpoint_every = 100
+    config.run.eval_batch_size = 8
+
+
+def strong(config: ConfigDict) -> None:
+    """Train longer, at the sizes S5 and Mega share."""
+    config.num_layers = 6
+    config.encoder.pool = "mean"
+    config.encoder.mlp_dim = 256
+    config.optimizer.b2 = 0.999
+    config.optimizer.eps = 1e-8
+    config.optimizer.weight_decay = 0.05
+    config.optimizer.decay_all = False
+    config.optimizer.clip_norm = 1.0
+    config.schedule.schedule = "cosine"
+    config.schedule.learning_rate = 1e-3
+    config.schedule.warmup_steps = 4_600  # one epoch of the release's pairs
+    config.train.num_steps = 92_000  # 20 epochs
+    config.train.eval_every = 4_600

@@ -1,0 +1,82 @@
+"""What the command lines share: the config flag, the choice of recipe, the errors."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from lra_fnet.checkpoint import CheckpointError
+from lra_fnet.lock import FolderLocked
+from lra_fnet.progress import NotFinite
+from lra_fnet.train import Interrupted
+from lra_fnet.workdir import WorkdirError
+from tasks import DataError
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Task and recipe, such as configs/listops.py:quick."
+)
+
+
+def run(main: Callable[[ConfigDict], None]) -> None:
+    """Start `main` with the config; what a user can mend ends in one line."""
+    logging.set_verbosity(logging.WARNING)
+    flags.mark_flag_as_required("config")
+
+    def with_config(argv: list[str]) -> None:
+        if len(argv) > 1:
+            sys.exit(f"error: unknown argument {argv[1]!r}; flags start with --")
+        main(_CONFIG.value)
+
+    try:
+        app.run(with_config, argv=with_recipe(sys.argv), flags_parser=parse_flags)
+    except Interrupted as stop:
+        print(f"\n{stop}: the same command goes on from there", file=sys.stderr)
+        sys.exit(128 + stop.signal_number)
+    except FolderLocked as lock:
+        sys.exit(f"error: the workdir is in use by process {lock}")
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; the same command goes on or starts again")
+    except (CheckpointError, DataError, NotFinite, WorkdirError, ValueError) as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:  # such as a disk without room for the logbook
+        sys.exit(f"error: {error}; mend this and run the same command to go on")
+
+
+def parse_flags(arguments: list[str]) -> list[str]:
+    """Parse the command line; a key or value the config does not have ends it."""
+    try:
+        return flags.FLAGS(arguments)
+    except (flags.Error, KeyError, TypeError, ValueError) as error:
+        # A config file's own error comes with its traceback; the last line says it.
+        lines = str(error.args[0]).strip().splitlines()
+        sys.exit(f"error: {lines[-1].removeprefix('ValueError: ')}")
+
+
+def with_recipe(arguments: list[str]) -> list[str]:
+    """Add a recipe to `--config=configs/<task>.py` where none is given, and say why.
+
+    Raises:
+      ValueError: no such config file; names those that there are.
+    """
+    return [_with_recipe(a) if a.startswith("--config=") else a for a in arguments]
+
+
+def _with_recipe(argument: str) -> str:
+    """Choose by the devices JAX sees."""
+    path, _, recipe = argument.removeprefix("--config=").partition(":")
+    if not Path(path).is_file():
+        have = ", ".join(sorted(str(p) for p in Path("configs").glob("*.py")))
+        raise ValueError(f"no config file {path!r}; have: {have or 'none here'}")
+    if recipe:
+        return argument
+    devices = jax.devices()
+    if devices[0].platform == "cpu":
+        recipe, why = "quick", "JAX sees only CPUs (recipe=lra2020: the LRA budget)"
+    else:
+        recipe = "lra2020"
+        why = f"JAX sees {devices[0].device_kind} (recipe=quick: a few minutes)"
+    print(f"recipe {recipe}, because {why}")
+    return f"{argument.rstrip(':')}:{recipe}"

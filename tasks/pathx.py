@@ -1,0 +1,13 @@
+"""Path-X: Pathfinder in 128 x 128 pixels, 16,384 in a row."""
+
+from typing import Any
+
+from tasks import pathfinder
+from tasks._task import Task
+
+__all__ = ["make_task"]
+
+
+def make_task(**options: Any) -> Task:
+    """Return the task; options, errors and sources are those of `tasks.pathfinder`."""
+    return pathfinder.make_task(size=128, **options)
