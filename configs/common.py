@@ -31,6 +31,7 @@ def common_config() -> ConfigDict:
     config.data = ConfigDict()
 
     config.encoder = ConfigDict()
+    config.encoder.inputs = "tokens"  # as LRA; "values": pixels as real numbers
     config.encoder.width = 512  # d
     config.encoder.mlp_dim = 1024  # hidden units of each MLP and of the head
     config.encoder.dropout_rate = 0.1  # share of units
