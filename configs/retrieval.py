@@ -45,7 +45,8 @@ def quick(config: ConfigDict) -> None:
     config.num_layers = 2
     config.encoder.width = 64
     config.encoder.mlp_dim = 128
-    config.encoder.pool = "mean"
+    # As in FNet's own pooler; its transform puts the sum over all positions there.
+    config.encoder.pool = "first"
     config.encoder.dropout_rate = 0.0
     config.optimizer.weight_decay = 0.01
     config.schedule.schedule = "cosine"

@@ -156,7 +156,9 @@ def _train_and_evaluate(
 
     # -- Test, once ------------------------------------------------------------------
     test, answers = evaluator(best.params, test_split)
-    test_last, _ = evaluator(state.params, test_split)
+    test_last = test
+    if (np.asarray(best.step) < num_steps).any():
+        test_last, _ = evaluator(state.params, test_split)
     log.write("test", step, evaluator.take_seconds())
 
     # -- Result ----------------------------------------------------------------------

@@ -46,7 +46,8 @@ def make_program(mixer="fnet", devices=1, accumulate=1, dropout_rate=0.1, **opti
     }
     model = Classifier(**defaults | options)
     mesh = make_mesh(devices)
-    assert mesh.size == devices, "conftest makes two devices"
+    if mesh.size < devices:  # conftest makes two on a CPU
+        pytest.skip(f"this machine has {mesh.size} accelerator")
     return Program(model, optax.adamw(1e-2), mesh, accumulate)
 
 
@@ -205,5 +206,5 @@ def test_the_best_parameters_are_kept_per_seed():
 
 
 def test_a_batch_uses_as_many_devices_as_divide_it():
-    assert make_mesh(8).size == 2
+    assert make_mesh(8).size == min(2, jax.local_device_count())
     assert make_mesh(7).size == 1
