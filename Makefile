@@ -95,10 +95,13 @@ which-run:
 	$(error which run? For example: make eval workdir=$(firstword $(wildcard runs/*/*) runs/listops/...))
 
 test: lint .venv/installed-data
-	$(python) -m pytest -m "not slow"
+	$(python) -m pytest -m "not slow" $(in_parallel)
 
 test-slow: .venv/installed-dev .venv/installed-data
-	$(python) -m pytest -m slow
+	$(python) -m pytest -m slow $(in_parallel)
+
+# Tests mostly compile, on one core each.
+in_parallel := --numprocesses=auto --maxprocesses=4 --dist=loadgroup
 
 lint: .venv/installed-dev
 	$(python) -m ruff format --check .

@@ -47,6 +47,98 @@ def common_config() -> ConfigDict:
     config.mixers.transformer = ConfigDict(
         {"num_heads": 8, "qkv_dim": 0, "dropout_rate": 0.1}  # qkv_dim 0: the width
     )
+    # The other ten of LRA's mixers, at the values of its released code or else of the
+    # paper. num_heads 8, qkv_dim 0 (the width) and dropout_rate 0.1 are LRA's.
+    config.mixers.local = ConfigDict(
+        {"num_heads": 8, "qkv_dim": 0, "dropout_rate": 0.1, "block_size": 50}
+    )
+    config.mixers.sparse = ConfigDict(
+        {"num_heads": 8, "qkv_dim": 0, "dropout_rate": 0.1}
+        | {"block_size": 50, "num_summaries": 10}
+    )
+    config.mixers.longformer = ConfigDict(
+        {"num_heads": 8, "qkv_dim": 0, "dropout_rate": 0.1, "window_size": 512}
+    )
+    config.mixers.linformer = ConfigDict(
+        {"num_heads": 8, "qkv_dim": 0, "dropout_rate": 0.1, "rank": 16}
+    )
+    config.mixers.reformer = ConfigDict(
+        # LRA: 1 hash; its 10 chunks per sequence are not taken over. The paper's 4 to 8
+        # hashes come closer to attention between all pairs.
+        {"num_heads": 8, "qkv_dim": 0, "dropout_rate": 0.1}
+        | {"chunk_size": 64, "num_hashes": 1, "seed": 0}
+    )
+    config.mixers.sinkhorn = ConfigDict(
+        # Iterations and temperature from the range the paper reports as best.
+        {"num_heads": 8, "qkv_dim": 0, "dropout_rate": 0.1}
+        | {"block_size": 50, "num_iterations": 8, "temperature": 0.75}
+    )
+    config.mixers.synthesizer = ConfigDict(  # rank: written in LRA's text config
+        {"num_heads": 8, "qkv_dim": 0, "dropout_rate": 0.1, "rank": 32}
+    )
+    config.mixers.bigbird = ConfigDict(
+        {"num_heads": 8, "qkv_dim": 0, "dropout_rate": 0.1}
+        | {"block_size": 64, "num_window_blocks": 3}
+        | {"num_global_blocks": 2, "num_random_blocks": 3, "seed": 0}
+    )
+    config.mixers.linear_transformer = ConfigDict({"num_heads": 8, "qkv_dim": 0})
+    config.mixers.performer = ConfigDict(
+        {"num_heads": 8, "qkv_dim": 0, "num_features": 256, "seed": 0}
+    )
+    # FNet's controls and ablations: the transform replaced, nothing else.
+    config.mixers.linear = ConfigDict()
+    config.mixers.random = ConfigDict({"seed": 0})  # of its matrices
+    config.mixers.ff_only = ConfigDict()
+    config.mixers.fourier_seq = ConfigDict()
+    config.mixers.fourier_abs = ConfigDict()
+    config.mixers.hartley = ConfigDict()
+    config.mixers.dct = ConfigDict()
+    config.mixers.hadamard = ConfigDict()
+    config.mixers.fnet_gate = ConfigDict(
+        # 256: the row above in Path-X, and its neighbours; 16,384: its whole length.
+        {"num_bands": 256, "max_period": 16384, "kernel_size": 5}
+    )
+    config.mixers.transformer_rope = ConfigDict(
+        {"num_heads": 8, "qkv_dim": 0, "rotary_base": 1e4, "implementation": "auto"}
+    )
+    config.mixers.nystromformer = ConfigDict(
+        # Landmarks, kernel and iterations as in its authors' LRA runs.
+        {"num_heads": 8, "qkv_dim": 0, "dropout_rate": 0.1}
+        | {"num_landmarks": 128, "num_iterations": 6, "kernel_size": 35}
+    )
+    # 5 positions: a locality control in the sense of arXiv 2501.14850.
+    config.mixers.cnn = ConfigDict({"kernel_size": 5, "depthwise": True})
+    config.mixers.chordmixer = ConfigDict()
+    config.mixers.gmlp = ConfigDict({"hidden_dim": 0})  # of each half; 0: the width
+    config.mixers.cosformer = ConfigDict({"num_heads": 8, "qkv_dim": 0})
+    config.mixers.luna = ConfigDict(  # 256 slots: the Luna-256 of published tables
+        {"num_heads": 8, "qkv_dim": 0, "dropout_rate": 0.1, "num_slots": 256}
+    )
+    config.mixers.lru = ConfigDict(  # memories of 10 to 1,000 tokens, any phase
+        {"state_dim": 256, "min_radius": 0.9, "max_radius": 0.999, "max_phase": 6.28}
+    )
+    config.mixers.s5 = ConfigDict(  # the size of its Pathfinder runs
+        {"state_dim": 256, "num_blocks": 8, "min_step": 1e-3, "max_step": 0.1}
+    )
+    config.mixers.s4d = ConfigDict(  # S4D-Inv, at the paper's size
+        {"state_dim": 64, "initialization": "inverse"}
+        | {"min_step": 1e-3, "max_step": 0.1}
+    )
+    config.mixers.mega = ConfigDict(  # Mega-chunk; chunk_size 0 is Mega
+        {"ema_dim": 16, "attention_dim": 64, "value_factor": 2, "chunk_size": 128}
+        | {"attention_function": "softmax", "dropout_rate": 0.1}
+    )
+    config.mixers.hyena = ConfigDict(  # the paper's table A.4
+        {"order": 2, "short_kernel_size": 3, "filter_dim": 64, "filter_depth": 4}
+        | {"num_bands": 16, "sine_frequency": 14.0}
+    )
+    config.mixers.retnet = ConfigDict(  # values twice as wide: the paper's allocation
+        {"num_heads": 8, "qkv_dim": 0, "value_factor": 2, "chunk_size": 64}
+    )
+    config.mixers.mamba2 = ConfigDict(  # 7: the causal 4 in both directions
+        {"num_heads": 8, "state_dim": 64, "expansion": 2}
+        | {"kernel_size": 7, "chunk_size": 64}
+    )
 
     # AdamW with LRA's constants (lra_benchmarks/utils/train_utils.py).
     config.optimizer = ConfigDict()
@@ -76,6 +168,44 @@ def common_config() -> ConfigDict:
     config.run.steps_per_call = 0  # steps per compiled call; 0: 1 on CPU, else 100
     config.run.tensorboard = False  # write event files to <workdir>/tensorboard
     return config
+
+
+def set_mixers(config: ConfigDict, **values: float) -> None:
+    """Set hyperparameters, such as num_heads, in every mixer that has them."""
+    for mixer in config.mixers.values():
+        for key in values.keys() & mixer.keys():
+            mixer[key] = values[key]
+
+
+def set_quick(config: ConfigDict) -> None:
+    """Set what the quick recipes share: a small model and a short schedule."""
+    config.encoder.width = 64
+    config.encoder.mlp_dim = 128
+    config.encoder.dropout_rate = 0.0
+    config.optimizer.weight_decay = 0.01
+    config.schedule.schedule = "cosine"
+    config.schedule.learning_rate = 2e-3
+    config.schedule.warmup_steps = 50
+    config.train.eval_every = 200
+    config.run.log_every = 50
+    config.run.checkpoint_every = 200
+
+
+def set_strong(config: ConfigDict, weight_decay: float, warmup_steps: int) -> None:
+    """Set the optimiser that the strongest published models have in common.
+
+    AdamW with its usual constants, no decay of biases and norms, a clipped gradient,
+    and half a cosine after the warm-up, as S5, S4 and Mega.
+    """
+    config.encoder.pool = "mean"
+    config.optimizer.b2 = 0.999
+    config.optimizer.eps = 1e-8
+    config.optimizer.weight_decay = weight_decay
+    config.optimizer.decay_all = False
+    config.optimizer.clip_norm = 1.0
+    config.schedule.schedule = "cosine"
+    config.schedule.learning_rate = 1e-3
+    config.schedule.warmup_steps = warmup_steps
 
 
 def apply_recipe(

@@ -7,7 +7,13 @@ make task=image recipe=strong     a modern recipe, 250 epochs, pixels as numbers
 
 from ml_collections import ConfigDict
 
-from configs.common import apply_recipe, common_config
+from configs.common import (
+    apply_recipe,
+    common_config,
+    set_mixers,
+    set_quick,
+    set_strong,
+)
 
 
 def get_config(recipe: str = "lra2020") -> ConfigDict:
@@ -26,9 +32,7 @@ def get_config(recipe: str = "lra2020") -> ConfigDict:
     config.encoder.positions = "learned"
     # LRA: a CLS slot, as a 1,025th position; here every position is a pixel.
     config.encoder.pool = "mean"
-    config.mixers.transformer.num_heads = 8
-    config.mixers.transformer.qkv_dim = 64
-    config.mixers.transformer.dropout_rate = 0.2
+    set_mixers(config, num_heads=8, qkv_dim=64, dropout_rate=0.2)
     config.optimizer.weight_decay = 0.0
     config.schedule.schedule = "lra_cosine"
     config.schedule.learning_rate = 5e-4
@@ -46,39 +50,25 @@ def lra2020(config: ConfigDict) -> None:
 
 def quick(config: ConfigDict) -> None:
     """Shrink the model and the number of examples, never their length."""
+    set_quick(config)
     config.data.num_train = 20_000
     config.data.num_validation = 2_000
     config.data.num_test = 2_000
     config.num_layers = 2
-    config.encoder.width = 64
-    config.encoder.dropout_rate = 0.0
-    config.schedule.schedule = "cosine"
-    config.schedule.learning_rate = 2e-3
-    config.schedule.warmup_steps = 50
     config.train.batch_size = 32
     config.train.num_steps = 600
-    config.train.eval_every = 200
-    config.run.log_every = 50
-    config.run.checkpoint_every = 200
     config.run.eval_batch_size = 32
 
 
 def strong(config: ConfigDict) -> None:
     """Train longer, at S5's sizes, with pixels as numbers."""
+    set_strong(config, weight_decay=0.07, warmup_steps=900)  # one epoch
     config.num_layers = 6
     config.encoder.inputs = "values"
     config.encoder.width = 512
     config.encoder.mlp_dim = 1024
     config.encoder.dropout_rate = 0.1
-    config.mixers.transformer.qkv_dim = 0
-    config.optimizer.b2 = 0.999
-    config.optimizer.eps = 1e-8
-    config.optimizer.weight_decay = 0.07
-    config.optimizer.decay_all = False
-    config.optimizer.clip_norm = 1.0
-    config.schedule.schedule = "cosine"
-    config.schedule.learning_rate = 1e-3
-    config.schedule.warmup_steps = 900  # one epoch
+    set_mixers(config, qkv_dim=0)
     config.train.batch_size = 50
     config.train.num_steps = 225_000  # 250 epochs
     config.train.eval_every = 900

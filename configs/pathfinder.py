@@ -9,7 +9,13 @@
 
 from ml_collections import ConfigDict
 
-from configs.common import apply_recipe, common_config
+from configs.common import (
+    apply_recipe,
+    common_config,
+    set_mixers,
+    set_quick,
+    set_strong,
+)
 
 
 def pathfinder_config() -> ConfigDict:
@@ -50,8 +56,7 @@ def lra2020(config: ConfigDict) -> None:
     config.encoder.width = 32
     config.encoder.mlp_dim = 32
     config.encoder.dropout_rate = 0.2
-    config.mixers.transformer.num_heads = 4
-    config.mixers.transformer.qkv_dim = 16
+    set_mixers(config, num_heads=4, qkv_dim=16)
     config.schedule.warmup_steps = 312  # one epoch
     config.train.batch_size = 512
     config.train.num_steps = 62_400
@@ -60,38 +65,24 @@ def lra2020(config: ConfigDict) -> None:
 
 def quick(config: ConfigDict) -> None:
     """Shrink the model and the number of examples, never their length."""
+    set_quick(config)
     config.data.num_train = 20_000
     config.data.num_validation = 1_000
     config.data.num_test = 2_000
     config.num_layers = 2
-    config.encoder.width = 64
-    config.encoder.mlp_dim = 128
-    config.encoder.dropout_rate = 0.0
-    config.schedule.schedule = "cosine"
-    config.schedule.learning_rate = 2e-3
-    config.schedule.warmup_steps = 50
     config.train.batch_size = 32
     config.train.num_steps = 600
-    config.train.eval_every = 200
-    config.run.log_every = 50
-    config.run.checkpoint_every = 200
     config.run.eval_batch_size = 32
 
 
 def strong(config: ConfigDict) -> None:
     """Train longer, at S5's sizes, with pixels as numbers."""
+    set_strong(config, weight_decay=0.03, warmup_steps=25_000)  # 10 epochs
     config.num_layers = 6
     config.encoder.inputs = "values"
     config.encoder.width = 192
     config.encoder.mlp_dim = 384
     config.encoder.dropout_rate = 0.05
-    config.optimizer.b2 = 0.999
-    config.optimizer.eps = 1e-8
-    config.optimizer.weight_decay = 0.03
-    config.optimizer.decay_all = False
-    config.optimizer.clip_norm = 1.0
-    config.schedule.schedule = "cosine"
-    config.schedule.warmup_steps = 25_000  # 10 epochs
     config.train.batch_size = 64
     config.train.num_steps = 500_000  # 200 epochs
     config.train.eval_every = 2_500

@@ -7,7 +7,7 @@ make task=pathx recipe=strong     a modern recipe, 75 epochs, pixels as numbers
 
 from ml_collections import ConfigDict
 
-from configs.common import apply_recipe
+from configs.common import apply_recipe, set_mixers, set_quick, set_strong
 from configs.pathfinder import pathfinder_config
 
 
@@ -26,8 +26,7 @@ def lra2020(config: ConfigDict) -> None:
     config.encoder.width = 32
     config.encoder.mlp_dim = 32
     config.encoder.positions = "learned"
-    config.mixers.transformer.num_heads = 2
-    config.mixers.transformer.qkv_dim = 16
+    set_mixers(config, num_heads=2, qkv_dim=16)
     config.optimizer.clip_norm = 1.0
     config.schedule.warmup_steps = 2_500  # one epoch
     config.train.batch_size = 64
@@ -37,15 +36,13 @@ def lra2020(config: ConfigDict) -> None:
 
 def quick(config: ConfigDict) -> None:
     """Shrink the model and the number of examples, never their length."""
+    set_quick(config)
     config.data.num_train = 2_000
     config.data.num_validation = 200
     config.data.num_test = 400
     config.num_layers = 2
     config.encoder.width = 32
     config.encoder.mlp_dim = 64
-    config.encoder.dropout_rate = 0.0
-    config.schedule.schedule = "cosine"
-    config.schedule.learning_rate = 2e-3
     config.schedule.warmup_steps = 20
     config.train.batch_size = 8
     config.train.num_steps = 200
@@ -57,19 +54,13 @@ def quick(config: ConfigDict) -> None:
 
 def strong(config: ConfigDict) -> None:
     """Train longer, at S5's sizes, with pixels as numbers."""
+    set_strong(config, weight_decay=0.06, warmup_steps=18_750)  # 5 % of the steps
     config.num_layers = 6
     config.encoder.inputs = "values"
     config.encoder.width = 128
     config.encoder.mlp_dim = 256
     config.encoder.dropout_rate = 0.0
-    config.optimizer.b2 = 0.999
-    config.optimizer.eps = 1e-8
-    config.optimizer.weight_decay = 0.06
-    config.optimizer.decay_all = False
-    config.optimizer.clip_norm = 1.0
-    config.schedule.schedule = "cosine"
     config.schedule.learning_rate = 6e-4
-    config.schedule.warmup_steps = 18_750  # 5 % of the steps
     config.train.batch_size = 32
     config.train.num_steps = 375_000  # 75 epochs
     config.train.eval_every = 5_000

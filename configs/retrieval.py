@@ -8,7 +8,13 @@ make task=retrieval recipe=strong                 a modern recipe, 20 epochs
 
 from ml_collections import ConfigDict
 
-from configs.common import apply_recipe, common_config
+from configs.common import (
+    apply_recipe,
+    common_config,
+    set_mixers,
+    set_quick,
+    set_strong,
+)
 
 
 def get_config(recipe: str = "lra2020") -> ConfigDict:
@@ -25,7 +31,7 @@ def get_config(recipe: str = "lra2020") -> ConfigDict:
     config.encoder.width = 128
     config.encoder.mlp_dim = 512
     config.encoder.pool = "first"  # LRA: its two-document encoders have no CLS slot
-    config.mixers.transformer.num_heads = 4
+    set_mixers(config, num_heads=4)
     recipes = {"quick": quick, "lra2020": lra2020, "strong": strong}
     return apply_recipe(config, recipe, recipes)
 
@@ -39,39 +45,25 @@ def lra2020(config: ConfigDict) -> None:
 
 def quick(config: ConfigDict) -> None:
     """Shrink the model and the number of pairs, never their length."""
+    set_quick(config)
     config.data.num_train = 8_000
     config.data.num_validation = 500
     config.data.num_test = 1_000
     config.num_layers = 2
-    config.encoder.width = 64
-    config.encoder.mlp_dim = 128
     # As in FNet's own pooler; its transform puts the sum over all positions there.
     config.encoder.pool = "first"
-    config.encoder.dropout_rate = 0.0
-    config.optimizer.weight_decay = 0.01
-    config.schedule.schedule = "cosine"
-    config.schedule.learning_rate = 2e-3
-    config.schedule.warmup_steps = 50
     config.train.batch_size = 8
     config.train.num_steps = 400
-    config.train.eval_every = 200
-    config.run.log_every = 50
     config.run.checkpoint_every = 100
     config.run.eval_batch_size = 8
 
 
 def strong(config: ConfigDict) -> None:
     """Train longer, at the sizes S5 and Mega share."""
+    set_strong(
+        config, weight_decay=0.05, warmup_steps=4_600
+    )  # one epoch of the release's pairs
     config.num_layers = 6
-    config.encoder.pool = "mean"
     config.encoder.mlp_dim = 256
-    config.optimizer.b2 = 0.999
-    config.optimizer.eps = 1e-8
-    config.optimizer.weight_decay = 0.05
-    config.optimizer.decay_all = False
-    config.optimizer.clip_norm = 1.0
-    config.schedule.schedule = "cosine"
-    config.schedule.learning_rate = 1e-3
-    config.schedule.warmup_steps = 4_600  # one epoch of the release's pairs
     config.train.num_steps = 92_000  # 20 epochs
     config.train.eval_every = 4_600

@@ -7,7 +7,13 @@ make task=text recipe=strong     a modern recipe, 35 epochs
 
 from ml_collections import ConfigDict
 
-from configs.common import apply_recipe, common_config
+from configs.common import (
+    apply_recipe,
+    common_config,
+    set_mixers,
+    set_quick,
+    set_strong,
+)
 
 
 def get_config(recipe: str = "lra2020") -> ConfigDict:
@@ -33,7 +39,7 @@ def lra2020(config: ConfigDict) -> None:
     )
     config.encoder.width = 256
     config.encoder.mlp_dim = 1024
-    config.mixers.transformer.num_heads = 4
+    set_mixers(config, num_heads=4)
     config.schedule.warmup_steps = 8_000
     config.train.num_steps = 20_000
     config.train.eval_every = 1_000  # LRA: every 100, all 25,000 test reviews
@@ -41,44 +47,28 @@ def lra2020(config: ConfigDict) -> None:
 
 def quick(config: ConfigDict) -> None:
     """Shrink the model and the number of examples, never their length."""
+    set_quick(config)
     config.data.num_train = 16_000
     config.data.num_validation = 1_000
     config.data.num_test = 2_000
     config.num_layers = 1
-    config.encoder.width = 64
-    config.encoder.mlp_dim = 128
-    config.encoder.dropout_rate = 0.0
     # Padding would drown the sum: two thirds of the positions.
     config.encoder.padding = "zero_embeddings"
     # As in FNet's own pooler; its transform puts the sum over the review there, so
     # that one layer reads its letters.
     config.encoder.pool = "first"
-    config.optimizer.weight_decay = 0.01
-    config.schedule.schedule = "cosine"
-    config.schedule.learning_rate = 2e-3
-    config.schedule.warmup_steps = 50
     config.train.batch_size = 16
     config.train.num_steps = 600
-    config.train.eval_every = 200
-    config.run.log_every = 50
     config.run.checkpoint_every = 100
     config.run.eval_batch_size = 16
 
 
 def strong(config: ConfigDict) -> None:
     """Train longer, at S5's sizes and S4's reading of the whole review."""
+    set_strong(config, weight_decay=0.07, warmup_steps=450)  # one epoch
     config.num_layers = 6
     config.encoder.width = 256
     config.encoder.mlp_dim = 512
-    config.encoder.pool = "mean"
-    config.optimizer.b2 = 0.999
-    config.optimizer.eps = 1e-8
-    config.optimizer.weight_decay = 0.07
-    config.optimizer.decay_all = False
-    config.optimizer.clip_norm = 1.0
-    config.schedule.schedule = "cosine"
-    config.schedule.learning_rate = 1e-3
-    config.schedule.warmup_steps = 450  # one epoch
     config.train.batch_size = 50
     config.train.num_steps = 15_750  # 35 epochs
     config.train.eval_every = 450

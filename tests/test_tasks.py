@@ -13,6 +13,9 @@ from lra_fnet.data import load_dataset
 from tasks import SPLITS, DataError, Split, make_task, task_names
 from tiny_runs import ROOT
 
+# One process for all of them: they share the prepared data.
+pytestmark = pytest.mark.xdist_group("tasks")
+
 NAMES = task_names()
 # The smallest data of every task that no network is needed for.
 SMALL = {

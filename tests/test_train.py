@@ -15,6 +15,9 @@ from lra_fnet.train import train_and_evaluate
 from lra_fnet.workdir import WorkdirError
 from tiny_runs import command, environment, run, tiny_config
 
+# One process for all of them: they share a finished run.
+pytestmark = pytest.mark.xdist_group("train")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
@@ -46,7 +49,7 @@ def saved_bytes(workdir):
 def assert_identical(workdir, other):
     first, second = saved_bytes(workdir), saved_bytes(other)
     assert first == second, "compare the arrays of the two"
-    assert {"60.msgpack", "test_predictions.npy"} <= first.keys()
+    assert {"300.msgpack", "test_predictions.npy"} <= first.keys()
 
 
 # --- One whole run ------------------------------------------------------------------
@@ -68,13 +71,13 @@ def test_a_run_ends_with_a_table_and_a_complete_result(finished):
     ):
         assert key in result, key
     assert set(result["config"]["mixers"]) == {"fnet"}
-    assert [p["step"] for p in result["curves"]["validation"]] == [20, 40, 60]
+    assert [p["step"] for p in result["curves"]["validation"]] == [100, 200, 300]
 
 
 def test_nothing_but_the_run_is_printed(finished):
     _, done = finished
     assert done.stderr == ""
-    assert len(done.stdout.splitlines()) < 40
+    assert len(done.stdout.splitlines()) < 100
 
 
 def test_a_finished_run_says_so_and_does_not_train_again(finished, data):
@@ -97,8 +100,8 @@ def test_another_config_in_the_same_workdir_is_refused_with_the_difference(
     finished, data
 ):
     workdir, _ = finished
-    with pytest.raises(WorkdirError, match="train.num_steps: 60 -> 61"):
-        train_and_evaluate(tiny_config(train__num_steps=61), workdir)
+    with pytest.raises(WorkdirError, match="train.num_steps: 300 -> 301"):
+        train_and_evaluate(tiny_config(train__num_steps=301), workdir)
 
 
 def test_a_workdir_in_use_is_refused(tmp_path, data):

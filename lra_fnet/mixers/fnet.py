@@ -15,6 +15,8 @@ class Mixer(nn.Module):
     Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, section 3.2.
     """
 
+    formula: ClassVar[str] = "y = Re(F_l F_d x)"
+    cost: ClassVar[str] = "l d (log l + log d)"
     # The transform multiplies the standard deviation by sqrt(l d / 2), hundreds at
     # the lengths here: a normalisation must follow the residual sum.
     norm_placement: ClassVar[str] = "post"

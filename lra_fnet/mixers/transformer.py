@@ -1,5 +1,7 @@
 """The Transformer: softmax attention between all pairs of real tokens."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
@@ -15,6 +17,9 @@ class Mixer(nn.Module):
     num_heads: int
     qkv_dim: int  # over all heads together; 0: the width of x
     dropout_rate: float  # of the attention weights
+
+    formula: ClassVar[str] = "y = softmax(Q K^T / sqrt(k)) V W"
+    cost: ClassVar[str] = "l^2 d + l d^2"
 
     @nn.compact
     def __call__(

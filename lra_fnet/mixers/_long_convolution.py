@@ -1,0 +1,46 @@
+"""Convolutions with kernels as long as the sequence, by fast Fourier transforms."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Inexact
+
+
+def two_way_convolution(
+    x: Float[Array, "b l d"],
+    past: Float[Array, "l d"],
+    future: Float[Array, "l d"],
+) -> Float[Array, "b l d"]:
+    """Return y[n] = sum over j >= 0 of past[j] x[n - j] + future[j] x[n + 1 + j].
+
+    One transform of twice the length serves both directions, in float32 or wider.
+    Cost O(l d log l).
+
+    >>> x = jnp.eye(3)[1].reshape(1, 3, 1)
+    >>> y = two_way_convolution(x, jnp.array([[1.0], [2], [3]]), 4 + jnp.zeros((3, 1)))
+    >>> y[0, :, 0].round(3)
+    Array([4., 1., 2.], dtype=float32)
+    """
+    length = x.shape[1]
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    kernel = jnp.concatenate([past, future[::-1]])
+    spectrum = jnp.fft.rfft(wide, 2 * length, axis=1) * jnp.fft.rfft(kernel, axis=0)
+    return jnp.fft.irfft(spectrum, 2 * length, axis=1)[:, :length].astype(x.dtype)
+
+
+def exponential_sum(
+    weights: Inexact[Array, "d n"], rates: Inexact[Array, "d n"], length: int
+) -> Inexact[Array, "l d"]:
+    """Return sum over n of weights exp(rates t) at t = 0, 1, ..., length - 1.
+
+    With t = q r + s the exponential is a product of two, one of q and one of s. So
+    memory is O(sqrt(l) d n) where the table of all of them would be O(l d n).
+    """
+    block = math.isqrt(length - 1) + 1
+    steps = jnp.arange(block)
+    coarse = weights[..., None] * jnp.exp(rates[..., None] * (block * steps))
+    fine = jnp.exp(rates[..., None] * steps)
+    highest = jax.lax.Precision.HIGHEST
+    sums = jnp.einsum("dnq,dns->qsd", coarse, fine, precision=highest)
+    return sums.reshape(block * block, -1)[:length]

@@ -1,0 +1,34 @@
+"""FNet's ablation with the magnitude of the transform instead of its real part."""
+
+from typing import ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from lra_fnet.mixers._spectrum import half_spectrum, reflect, widened
+
+
+class Mixer(nn.Module):
+    """Mix by y = |F_l F_d x|, unnormalised.
+
+    A cyclic shift of the input changes nothing but the phase: order over the whole
+    length reaches the output through positions and residuals only.
+
+    Cost O(l d (log l + log d)), no parameters.
+    Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, the ablation of
+    other parts of the transform.
+    """
+
+    formula: ClassVar[str] = "y = |F_l F_d x|"
+    cost: ClassVar[str] = "l d (log l + log d)"
+    norm_placement: ClassVar[str] = "post"  # as FNet
+    mixes_padding: ClassVar[str] = "every output is made of all l positions"
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
+    ) -> Float[Array, "b l d"]:
+        """Mix over length and width, padding included, as FNet does."""
+        magnitude = jnp.abs(half_spectrum(widened(x)))
+        return reflect(magnitude, magnitude, x.shape[-1]).astype(x.dtype)

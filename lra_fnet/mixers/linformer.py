@@ -1,0 +1,57 @@
+"""Linformer: softmax attention to a few learned sums of the keys and values."""
+
+from typing import ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from lra_fnet.layers import zero_padding
+from lra_fnet.mixers._attention import (
+    attention_weights,
+    from_heads,
+    to_heads,
+    weighted_values,
+)
+
+
+class Mixer(nn.Module):
+    """Mix by softmax(Q (E K)^T / sqrt(k)) E V in parallel heads, then project.
+
+    E is r x l, one for the keys, values and heads of a layer, as in LRA; the paper's
+    section 4 calls that key-value sharing. Padding is zeroed before E.
+
+    Cost O(l r d + l d^2), r l parameters among others.
+    Wang et al., Linformer (2020), https://arxiv.org/abs/2006.04768, equation 7.
+    """
+
+    num_heads: int
+    qkv_dim: int  # over all heads together; 0: the width of x
+    dropout_rate: float  # of the attention weights
+    rank: int  # r, sums
+
+    formula: ClassVar[str] = "y = softmax(Q (E K)^T / sqrt(k)) E V W"
+    cost: ClassVar[str] = "l r d + l d^2"
+    length_bound: ClassVar[str] = "E has a column for every position"
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
+    ) -> Float[Array, "b l d"]:
+        """Attend from every position to the sums over real ones."""
+        query = to_heads(x, self.num_heads, self.qkv_dim, "query")
+        # LRA: sums the padding too. Without a bias, zeros give zero keys and values.
+        x = zero_padding(x, mask)
+        init = nn.initializers.xavier_uniform()
+        matrix = self.param("over_length", init, (x.shape[1], self.rank))
+        key, value = (
+            jnp.einsum(
+                "blhk,lr->brhk",
+                to_heads(x, self.num_heads, self.qkv_dim, name),
+                matrix.astype(x.dtype),
+            )
+            for name in ("key", "value")
+        )
+        weights = attention_weights(query, key, jnp.ones(key.shape[:2], bool))
+        weights = nn.Dropout(self.dropout_rate, deterministic=not train)(weights)
+        return from_heads(weighted_values(weights, value), x.shape[-1])

@@ -1,0 +1,164 @@
+"""Mamba-2: state space duality, a linear attention whose decay depends on the input."""
+
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from lra_fnet.layers import zero_padding
+from lra_fnet.mixers._chunks import join_chunks, split_chunks
+from lra_fnet.mixers._depthwise import depthwise_conv
+from lra_fnet.mixers._recurrence import delayed, linear_recurrence
+
+
+class Mixer(nn.Module):
+    """Mix by h_t = exp(-a s_t) h_{t-1} + s_t B_t u_t, y_t = C_t h_t + D u_t, and gate.
+
+    u, B and C are projections of x after a short convolution and a SiLU; each head has
+    a rate a and, from a projection of x, steps s_t = softplus(...). The result is
+    norm(y silu(W_z x)) W.
+
+    The model is causal; here the recurrence runs in both directions, each with rates
+    and steps of its own, and shares the rest. The short convolution is centred, as
+    wide as the paper's causal one in both directions.
+
+    Parameters that begin with ssm_ are those the paper does not decay.
+
+    Cost O(l c e + l n e + l d e), chunks of c, states of n, e = expansion d.
+    Dao and Gu, Transformers are SSMs (2024), https://arxiv.org/abs/2405.21060,
+    sections 6 (chunks) and 7 (block).
+    """
+
+    num_heads: int
+    state_dim: int  # n, rows of the state of each head
+    expansion: int  # width of u in widths of x
+    kernel_size: int  # positions of the short convolution
+    chunk_size: int  # tokens whose pairs are computed one by one
+
+    formula: ClassVar[str] = (
+        "h_t = exp(-a s_t) h_{t-1} + s_t B_t u_t; y = norm((C_t h_t + D u) silu(z)) W"
+    )
+    cost: ClassVar[str] = "l d (c + n + d)"
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
+    ) -> Float[Array, "b l d"]:
+        """Run both recurrences over the real tokens, then gate, norm and project."""
+        width = x.shape[-1]
+        inner = self.expansion * width
+        gate, mixed, steps = self._projections(zero_padding(x, mask), inner)
+        u, keys, queries = jnp.split(mixed, [inner, inner + self.state_dim], axis=-1)
+        u = u.reshape(*u.shape[:2], self.num_heads, -1)
+        # A step of 0 neither decays a state nor adds to it.
+        steps = jnp.where(mask[:, None, :, None], steps, 0)
+        y = state_space_dual(
+            queries, keys, u, steps, self._rates(), min(self.chunk_size, x.shape[1])
+        )
+        skip = self.param("D", nn.initializers.ones, (self.num_heads, 1))
+        y = (y + skip * u).reshape(*x.shape[:2], inner).astype(x.dtype)
+        y = nn.RMSNorm(dtype=x.dtype, name="norm")(y * nn.silu(gate))
+        return nn.Dense(width, use_bias=False, dtype=x.dtype, name="out")(y)
+
+    def _projections(
+        self, x: Float[Array, "b l d"], inner: int
+    ) -> tuple[Float[Array, "b l e"], Float[Array, "b l m"], Float[Array, "b 2 l h"]]:
+        """Return the gate, u with B and C, and the steps of both directions."""
+        mixed_dim = inner + 2 * self.state_dim
+        features = inner + mixed_dim + 2 * self.num_heads
+        projected = nn.Dense(features, use_bias=False, dtype=x.dtype, name="in")(x)
+        gate, mixed, steps = jnp.split(projected, [inner, inner + mixed_dim], axis=-1)
+        init = nn.initializers.normal(self.kernel_size**-0.5)
+        kernel = self.param("kernel", init, (self.kernel_size, mixed_dim))
+        bias = self.param("kernel_bias", nn.initializers.zeros, (mixed_dim,))
+        mixed = nn.silu(depthwise_conv(mixed, kernel) + bias.astype(x.dtype))
+        bias = self.param("ssm_step_bias", _draw_step_bias, (2, self.num_heads))
+        steps = steps.astype(jnp.float32).reshape(*x.shape[:2], 2, self.num_heads)
+        return gate, mixed, nn.softplus(steps + bias).swapaxes(1, 2)
+
+    def _rates(self) -> Float[Array, "2 h"]:
+        """Return how fast the states of each direction and head decay."""
+        log_rates = self.param("ssm_log_rate", _draw_log_rates, (2, self.num_heads))
+        return jnp.exp(log_rates)
+
+
+def _draw_log_rates(key: Array, shape: tuple[int, ...]) -> Float[Array, "*shape"]:
+    """Draw rates from 1 to 16 (the released code's range)."""
+    return jnp.log(jax.random.uniform(key, shape, minval=1.0, maxval=16.0))
+
+
+def _draw_step_bias(key: Array, shape: tuple[int, ...]) -> Float[Array, "*shape"]:
+    """Draw what softplus makes steps of 0.001 to 0.1 of, log-uniform."""
+    bounds = np.log([1e-3, 1e-1])
+    steps = jnp.exp(jax.random.uniform(key, shape, jnp.float32, *bounds))
+    return steps + jnp.log(-jnp.expm1(-steps))
+
+
+def state_space_dual(
+    queries: Float[Array, "b l n"],
+    keys: Float[Array, "b l n"],
+    u: Float[Array, "b l h p"],
+    steps: Float[Array, "b 2 l h"],
+    rates: Float[Array, "2 h"],
+    chunk_size: int,
+) -> Float[Array, "b l h p"]:
+    """Return y_i = sum over j of (q_i . k_j) w_ij u_j in float32.
+
+    w_ij is s_j exp(-a (s_{j+1} + ... + s_i)) for j <= i, with rates and steps of the
+    first direction, plus s_j exp(-a (s_i + ... + s_{j-1})) for j >= i, with those of
+    the second.
+
+    Pairs inside a chunk are computed one by one. The chunks before and after come in
+    by an n x p matrix per head, which a recurrence over chunks carries.
+    """
+    length = queries.shape[1]
+    queries, keys, u = (
+        split_chunks(each.astype(jnp.float32), chunk_size)
+        for each in (queries, keys, u)
+    )
+    scores = jnp.einsum("bcin,bcjn->bcij", queries, keys)
+    y = jnp.zeros_like(u)
+    for reverse in (False, True):
+        step = split_chunks(steps[:, int(reverse)], chunk_size)
+        log_decay = -rates[int(reverse)] * step
+        y += _one_way(scores, queries, keys, u * step[..., None], log_decay, reverse)
+    return join_chunks(y, length)
+
+
+def _one_way(
+    scores: Float[Array, "b c s s"],
+    queries: Float[Array, "b c s n"],
+    keys: Float[Array, "b c s n"],
+    inputs: Float[Array, "b c s h p"],
+    log_decay: Float[Array, "b c s h"],
+    reverse: bool,
+) -> Float[Array, "b c s h p"]:
+    """Sum over the tokens on one side, the token itself included."""
+    total = log_decay.sum(axis=2, keepdims=True)
+    passed = jnp.cumsum(log_decay, axis=2)
+    if reverse:  # what lies from a token to the end of its chunk, itself included
+        passed = total - passed + log_decay
+    weights = _decays(passed, reverse) * scores[:, :, None]
+    y = jnp.einsum("bchij,bcjhp->bcihp", weights, inputs)
+    leaving = jnp.exp(total - passed)[..., None] * inputs
+    states = jnp.einsum("bcjn,bcjhp->bchnp", keys, leaving)
+    per_chunk = jnp.exp(total[:, :, 0])[..., None, None]
+    states = delayed(linear_recurrence(per_chunk, states, reverse), reverse)
+    entering = jnp.einsum("bcin,bchnp->bcihp", queries, states)
+    return y + entering * jnp.exp(passed)[..., None]
+
+
+def _decays(
+    passed: Float[Array, "b c s h"], reverse: bool
+) -> Float[Array, "b c h s s"]:
+    """Return exp(passed_i - passed_j) for j before i (after, if `reverse`), else 0."""
+    passed = passed.swapaxes(2, 3)
+    differences = passed[..., :, None] - passed[..., None, :]
+    size = differences.shape[-1]
+    seen = jnp.tril(jnp.ones((size, size), bool))
+    seen = seen.T if reverse else seen
+    # The other differences are positive: their exponentials might overflow.
+    return jnp.exp(jnp.where(seen, differences, -jnp.inf))

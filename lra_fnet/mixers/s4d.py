@@ -1,0 +1,99 @@
+"""S4D: a diagonal state space model per channel, as a convolution."""
+
+from typing import ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Complex, Float
+
+from lra_fnet.layers import zero_padding
+from lra_fnet.mixers._long_convolution import exponential_sum, two_way_convolution
+
+
+class Mixer(nn.Module):
+    """Mix by y = GLU(gelu(K * x + D x)), a convolution with K for every channel.
+
+    K_t = 2 Re sum over n of C_n (exp(s A_n) - 1) / A_n exp(s A_n t) is the response
+    of a diagonal system with rates A, a learned step s and zero-order hold. Past and
+    future have kernels of their own, which differ in C alone.
+
+    Parameters that begin with ssm_ are those the paper trains slowly and does not
+    decay.
+
+    Cost O(l d log l + l n d + l d^2).
+    Gu et al., On the Parameterization and Initialization of Diagonal State Space
+    Models (2022), https://arxiv.org/abs/2206.11893, sections 3 and 4.
+    """
+
+    state_dim: int  # real numbers per channel: twice the n complex states kept
+    initialization: str  # of A: "inverse" (S4D-Inv) or "linear" (S4D-Lin)
+    min_step: float  # the steps begin log-uniform between these; a step of s scales
+    max_step: float  # the memory to about 1 / s tokens
+
+    formula: ClassVar[str] = (
+        "y = GLU(gelu(K * x + D x)), "
+        "K_t = 2 Re sum_n C_n (exp(s A_n) - 1) / A_n exp(s A_n t)"
+    )
+    cost: ClassVar[str] = "l d log l + l n d + l d^2"
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
+    ) -> Float[Array, "b l d"]:
+        """Convolve every channel in float32, then combine the channels by a GLU."""
+        length, width = x.shape[1:]
+        u = zero_padding(x, mask).astype(jnp.float32)
+        y = two_way_convolution(u, *self._kernels(length, width))
+        skip = self.param("D", nn.initializers.normal(1.0), (width,))
+        y = nn.gelu(y + skip * u).astype(x.dtype)
+        return nn.glu(nn.Dense(2 * width, dtype=x.dtype, name="out")(y))
+
+    def _kernels(self, length: int, width: int) -> list[Float[Array, "l d"]]:
+        """Return the kernel of the past and that of the future."""
+        shape = (width, self.state_dim // 2)
+        rates = self._rates(shape)
+        steps = jnp.exp(self.param("ssm_log_step", self._draw_log_steps, width))
+        init = nn.initializers.normal(0.5**0.5)
+        output_re, output_im = self.param("C", init, (2, 2, *shape))
+        gain = jnp.expm1(rates * steps) / rates
+        weights = 2 * gain * jax.lax.complex(output_re, output_im)
+        return [exponential_sum(each, rates * steps, length).real for each in weights]
+
+    def _rates(self, shape: tuple[int, int]) -> Complex[Array, "d n"]:
+        """Return A, whose real part stays negative."""
+        start = initial_frequencies(self.state_dim, self.initialization)
+        log_decay = self.param(
+            "ssm_log_decay", nn.initializers.constant(np.log(0.5)), shape
+        )
+        frequency = self.param(
+            "ssm_frequency", lambda _: jnp.broadcast_to(jnp.asarray(start), shape)
+        )
+        return jax.lax.complex(-jnp.exp(log_decay), frequency)
+
+    def _draw_log_steps(self, key: Array, width: int) -> Float[Array, "d 1"]:
+        """Draw one step per channel."""
+        bounds = np.log([self.min_step, self.max_step])
+        return jax.random.uniform(key, (width, 1), jnp.float32, *bounds)
+
+
+def initial_frequencies(state_dim: int, initialization: str) -> Float[np.ndarray, "n"]:
+    """Return the imaginary parts that A begins with; its real part begins at -1/2.
+
+    Raises:
+      ValueError: unknown initialization.
+
+    >>> initial_frequencies(4, "linear").tolist()
+    [0.0, 3.1415927410125732]
+    """
+    n = np.arange(state_dim // 2, dtype=np.float32)
+    choices = {
+        "linear": np.pi * n,
+        "inverse": state_dim / np.pi * (state_dim / (2 * n + 1) - 1),
+    }
+    if initialization not in choices:
+        raise ValueError(
+            f"initialization is {initialization!r}; choose from {[*choices]}"
+        )
+    return choices[initialization]

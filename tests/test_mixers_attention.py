@@ -1,0 +1,340 @@
+"""Attention and its rivals against slow dense formulas in float64."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lra_fnet.mixers import mixer_class
+from lra_fnet.mixers.chordmixer import chord_offsets
+from lra_fnet.mixers.nystromformer import pseudoinverse, segment_means
+from lra_fnet.mixers.transformer_rope import real_first
+
+LENGTH, WIDTH = 19, 24
+HEADS = {"num_heads": 8, "qkv_dim": 0}
+ROPE = {**HEADS, "rotary_base": 1e4, "implementation": "auto"}
+NYSTROM = {
+    **HEADS,
+    "dropout_rate": 0.1,
+    "num_landmarks": 5,
+    "num_iterations": 6,
+    "kernel_size": 3,
+}
+LUNA = {**HEADS, "dropout_rate": 0.1, "num_slots": 5}
+FAMILY = {
+    "transformer_rope": ROPE,
+    "nystromformer": NYSTROM,
+    "cnn": {"kernel_size": 5, "depthwise": True},
+    "chordmixer": {},
+    "gmlp": {"hidden_dim": 0},
+    "cosformer": HEADS,
+    "luna": LUNA,
+}
+
+
+def some_x(length=LENGTH, width=WIDTH, seed=0):
+    x = np.random.default_rng(seed).normal(size=(3, length, width))
+    return jnp.asarray(x, jnp.float32)
+
+
+def some_mask(length=LENGTH):
+    """Whole, one short, and real tokens with gaps."""
+    gaps = np.random.default_rng(0).random(length) < 0.6
+    return jnp.asarray([[True] * length, [True] * (length - 1) + [False], gaps])
+
+
+def made(name, x, mask, **changes):
+    mixer = mixer_class(name)(**{**FAMILY[name], **changes})
+    params = jax.jit(partial(mixer.init, train=False))(jax.random.key(0), x, mask)
+    return mixer, params
+
+
+def run(mixer, params, x, mask):
+    return jax.jit(partial(mixer.apply, train=False))(params, x, mask)
+
+
+def float64(tree):
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
+
+
+def heads(params, x, name):
+    """Project in float64, to (b, h, l, k)."""
+    return np.einsum(
+        "bld,dhk->bhlk", float64(x), float64(params["params"][name]["kernel"])
+    )
+
+
+def out(params, values):
+    return np.einsum(
+        "bhlk,hkd->bld", values, float64(params["params"]["out"]["kernel"])
+    )
+
+
+def softmax(scores, mask=None):
+    if mask is not None:
+        scores = np.where(np.asarray(mask)[:, None, None], scores, -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    return weights / weights.sum(-1, keepdims=True)
+
+
+def weights(query, key, mask=None):
+    return softmax(query @ key.swapaxes(-1, -2) / np.sqrt(query.shape[-1]), mask)
+
+
+def attention(params, x, mask):
+    query, key, value = (heads(params, x, n) for n in ("query", "key", "value"))
+    return out(params, weights(query, key, mask) @ value)
+
+
+def error(actual, expected, mask=None):
+    """The largest error at a real position, against the largest value."""
+    difference = np.abs(np.asarray(actual, np.float64) - expected)
+    if mask is not None:
+        difference = difference[np.asarray(mask)]
+    return difference.max() / np.abs(expected).max()
+
+
+@pytest.mark.parametrize("num_heads", [8, 3])  # of 3 channels, and of 8
+def test_rotary_attention_is_softmax_of_turned_vectors(num_heads):
+    x, mask = some_x(), some_mask()
+    mixer, params = made("transformer_rope", x, mask, num_heads=num_heads)
+    query, key, value = (heads(params, x, n) for n in ("query", "key", "value"))
+    half = query.shape[-1] // 2
+    turns = np.exp(1j * np.arange(LENGTH)[:, None] * 1e4 ** (-np.arange(half) / half))
+
+    def turned(vectors):
+        pairs = (vectors[..., :half] + 1j * vectors[..., half : 2 * half]) * turns
+        return np.concatenate([pairs.real, pairs.imag, vectors[..., 2 * half :]], -1)
+
+    expected = out(params, weights(turned(query), turned(key), mask) @ value)
+    assert error(run(mixer, params, x, mask), expected) < 2e-6
+
+
+def test_rotary_attention_knows_distances_and_no_positions():
+    x, mask = some_x(), some_mask()
+    mixer, params = made("transformer_rope", x, mask)
+    later = jnp.pad(x, ((0, 0), (7, 0), (0, 0))), jnp.pad(mask, ((0, 0), (7, 0)))
+    y = run(mixer, params, x, mask)
+    assert error(run(mixer, params, *later)[:, 7:], np.asarray(y)) < 1e-5
+    reversed_ = run(mixer, params, x[:, ::-1], mask[:, ::-1])[:, ::-1]
+    assert error(reversed_, np.asarray(y)) > 1e-2
+
+
+def test_counting_the_keys_after_sorting_them_equals_masking_them():
+    query, key, value = (
+        some_x(width=16, seed=s).reshape(3, -1, 2, 8) for s in range(3)
+    )
+    mask = some_mask()
+    masked = jax.nn.dot_product_attention(query, key, value, mask=mask[:, None, None])
+    key, value, count = real_first(key, value, mask)
+    counted = jax.nn.dot_product_attention(
+        query, key, value, key_value_seq_lengths=count
+    )
+    assert error(counted, np.asarray(masked)) < 1e-6
+    assert real_first(key, value, mask & False)[2].tolist() == [1, 1, 1]
+
+
+def test_an_unknown_kernel_and_heads_that_do_not_fit_are_told():
+    x, mask = some_x(), some_mask()
+    with pytest.raises(ValueError, match=r"'flash'; choose from \('auto', 'cudnn'"):
+        made("transformer_rope", x, mask, implementation="flash")
+    with pytest.raises(ValueError, match="num_heads is 5; it must divide the width 24"):
+        made("transformer_rope", x, mask, num_heads=5)
+
+
+def test_nystromformer_is_attention_through_means_of_segments():
+    # Vectors that differ much: landmarks alike have no inverse worth comparing.
+    x, mask = 3 * some_x(), some_mask()
+    mixer, params = made("nystromformer", x, mask, num_iterations=30)
+    query, key, value = (heads(params, x, n) for n in ("query", "key", "value"))
+    expected = nystrom_reference(query, key, value, np.asarray(mask))
+    expected = expected + skip_reference(params, value, np.asarray(mask))
+    actual = run(mixer, params, x, mask)
+    assert error(actual, out(params, expected)) < 1e-4
+
+
+def nystrom_reference(query, key, value, mask, segment=4):
+    """One row at a time, over those segments that have a real token."""
+    rows = []
+    for q, k, v, real in zip(query, key, value, mask, strict=True):
+        parts = [
+            np.arange(i, min(i + segment, len(real)))
+            for i in range(0, len(real), segment)
+        ]
+        parts = [part[real[part]] for part in parts]
+        means = [
+            np.stack([z[:, part].mean(axis=1) for part in parts if len(part)], axis=1)
+            for z in (q, k)
+        ]
+        inverse = np.linalg.pinv(weights(means[0], means[1]))
+        read = weights(means[0], k[:, real]) @ v[:, real]
+        rows.append(weights(q, means[1]) @ (inverse @ read))
+    return np.stack(rows)
+
+
+def skip_reference(params, value, mask):
+    kernel = float64(params["params"]["kernel"])
+    value = np.where(mask[:, None, :, None], value, 0)
+    padded = np.pad(value, ((0, 0), (0, 0), (1, 1), (0, 0)))
+    length = value.shape[2]
+    return sum(
+        padded[:, :, i : i + length] * kernel[i][:, None, None] for i in range(3)
+    )
+
+
+def test_nystromformer_becomes_attention_with_a_landmark_per_token():
+    x, mask = 2 * some_x(), some_mask()
+    errors = []
+    for num_landmarks, num_iterations in [(4, 6), (LENGTH, 6), (LENGTH, 15)]:
+        mixer, params = made(
+            "nystromformer",
+            x,
+            mask,
+            num_landmarks=num_landmarks,
+            num_iterations=num_iterations,
+        )
+        params["params"]["kernel"] *= 0
+        y = run(mixer, params, x, mask)
+        errors.append(error(y, attention(params, x, mask), mask))
+    assert errors == sorted(errors, reverse=True), errors
+    assert errors[-1] < 1e-3, errors
+
+
+def test_the_iterated_pseudoinverse_is_moore_penrose_with_zero_rows_left_zero():
+    scores = 3 * np.random.default_rng(0).normal(size=(2, 3, 7, 7))
+    matrix = softmax(scores)
+    matrix[:, :, 5:] = 0
+    matrix[..., 5:] = 0
+    actual = pseudoinverse(jnp.asarray(matrix, jnp.float32), 15)
+    assert error(actual, np.linalg.pinv(matrix)) < 1e-3
+    assert not bool(actual[:, :, 5:].any()) and not bool(actual[..., 5:].any())
+
+
+def test_segments_of_padding_alone_are_no_landmarks():
+    vectors = some_x().reshape(3, LENGTH, 8, 3)
+    mask = jnp.arange(LENGTH) < jnp.array([[LENGTH], [9], [0]])
+    means, is_real = segment_means(vectors, mask, 5)
+    assert is_real.sum(axis=1).tolist() == [5, 3, 0]
+    expected = np.asarray(vectors)[1, 8:9].mean(axis=0)
+    np.testing.assert_allclose(means[1, 2], expected, atol=1e-6)
+    assert not bool(means[2].any())
+
+
+def gelu(x):
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+@pytest.mark.parametrize("depthwise", [True, False])
+def test_the_convolution_is_a_loop_over_its_kernel(depthwise):
+    x, mask = some_x(), some_mask()
+    mixer, params = made("cnn", x, mask, depthwise=depthwise)
+    leaf = float64(params["params"])
+    if depthwise:
+        kernel = np.stack([np.diag(row) for row in leaf["kernel"]])
+        bias = leaf["bias"]
+    else:
+        kernel, bias = leaf["conv"]["kernel"], leaf["conv"]["bias"]
+    real = np.where(np.asarray(mask)[..., None], float64(x), 0)
+    padded = np.pad(real, ((0, 0), (2, 2), (0, 0)))
+    summed = sum(padded[:, i : i + LENGTH] @ kernel[i] for i in range(5)) + bias
+    expected = gelu(summed) @ leaf["out"]["kernel"] + leaf["out"]["bias"]
+    assert error(run(mixer, params, x, mask), expected) < 2e-6
+
+
+@pytest.mark.parametrize("depthwise", [True, False])
+def test_the_convolution_sees_its_neighbours_and_no_further(depthwise):
+    x, mask = some_x(), jnp.ones((3, LENGTH), bool)
+    mixer, params = made("cnn", x, mask, depthwise=depthwise)
+    gradient = jax.grad(lambda x: run(mixer, params, x, mask)[0, 9].sum())(x)
+    assert np.flatnonzero(np.abs(gradient[0]).max(axis=-1)).tolist() == [*range(7, 12)]
+
+
+def test_chordmixer_rolls_the_real_tokens_of_every_row():
+    x, mask = some_x(), some_mask()
+    mixer, params = made("chordmixer", x, mask)
+    assert not params
+    expected = np.array(x)
+    for row, real in zip(expected, np.asarray(mask), strict=True):
+        groups = np.array_split(np.arange(WIDTH), len(chord_offsets(LENGTH)))
+        for channels, offset in zip(groups, chord_offsets(LENGTH), strict=True):
+            place = np.ix_(np.flatnonzero(real), channels)
+            row[place] = np.roll(row[place], -offset, axis=0)
+    np.testing.assert_array_equal(run(mixer, params, x, mask), expected)
+
+
+def test_chordmixer_differentiates_to_the_opposite_rotation():
+    x, mask = some_x(), some_mask()
+    mixer, params = made("chordmixer", x, mask)
+    y, transposed = jax.vjp(lambda x: run(mixer, params, x, mask), x)
+    np.testing.assert_array_equal(transposed(y)[0], x)
+
+
+def test_chordmixer_reaches_every_token_in_log2_of_the_length_layers():
+    reached = {0}
+    for _ in range((LENGTH - 1).bit_length()):
+        steps = chord_offsets(LENGTH)
+        reached |= {(i + step) % LENGTH for i in reached for step in steps}
+    assert reached == set(range(LENGTH))
+
+
+def test_gmlp_gates_by_a_matrix_over_the_real_positions():
+    x, mask = some_x(), some_mask()
+    mixer, params = made("gmlp", x, mask, hidden_dim=11)
+    params["params"]["over_length"] *= 100
+    leaf = float64(params["params"])
+    halves = gelu(float64(x) @ leaf["in"]["kernel"] + leaf["in"]["bias"])
+    passed, gate = np.split(halves, 2, axis=-1)
+    gate = gate - gate.mean(-1, keepdims=True)
+    gate = gate / np.sqrt(gate.var(-1, keepdims=True) + 1e-6)
+    gate = gate * leaf["norm"]["scale"] + leaf["norm"]["bias"]
+    gate = np.where(np.asarray(mask)[..., None], gate, 0)
+    gated = passed * (leaf["over_length"] @ gate + leaf["bias"])
+    expected = gated @ leaf["out"]["kernel"] + leaf["out"]["bias"]
+    assert error(run(mixer, params, x, mask), expected) < 2e-5
+
+
+def test_gmlp_begins_as_an_mlp():
+    x, mask = some_x(), some_mask()
+    mixer, params = made("gmlp", x, mask)
+    y = run(mixer, params, x, mask)
+    params["params"]["over_length"] *= 0
+    assert 0 < error(y, np.asarray(run(mixer, params, x, mask))) < 0.05
+
+
+def test_cosformer_is_dense_attention_with_relu_and_cosine():
+    x, mask = some_x(), some_mask()
+    mixer, params = made("cosformer", x, mask)
+    query, key, value = (heads(params, x, n) for n in ("query", "key", "value"))
+    scores = np.maximum(query, 0) @ np.maximum(key, 0).swapaxes(-1, -2)
+    distance = np.arange(LENGTH)[:, None] - np.arange(LENGTH)
+    scores *= np.cos(np.pi / 2 * distance / LENGTH)
+    scores *= np.asarray(mask)[:, None, None]
+    total = np.maximum(scores.sum(-1, keepdims=True), 1e-6)
+    expected = out(params, scores / total @ value)
+    assert error(run(mixer, params, x, mask), expected) < 1e-5
+
+
+def test_luna_packs_the_real_tokens_and_unpacks_for_every_position():
+    x, mask = some_x(), some_mask()
+    mixer, params = made("luna", x, mask)
+    tokens = heads(params, x, "pack")
+    slots = float64(params["params"]["slots"]).transpose(1, 0, 2)[None]
+    packed = weights(slots, tokens, mask) @ tokens
+    flat = packed.transpose(0, 2, 1, 3).reshape(3, LUNA["num_slots"], WIDTH)
+    keys = heads(params, flat, "unpack")
+    expected = out(params, weights(heads(params, x, "query"), keys) @ keys)
+    assert error(run(mixer, params, x, mask), expected) < 2e-6
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_gradients_are_finite_where_a_row_is_padding_alone(name):
+    x, mask = some_x(), some_mask().at[2].set(False)
+    mixer, params = made(name, x, mask)
+
+    def total(params, x):
+        return mixer.apply(params, x, mask, train=False).sum()
+
+    gradients = jax.jit(jax.grad(total, (0, 1)))(params, x)
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(gradients))

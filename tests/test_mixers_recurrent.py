@@ -1,0 +1,398 @@
+"""State spaces, recurrences and long convolutions against plain loops in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.linalg import toeplitz
+from scipy.special import erf, expit
+
+from lra_fnet.mixers import mixer_class
+from lra_fnet.mixers._long_convolution import exponential_sum
+from lra_fnet.mixers._recurrence import linear_recurrence
+from lra_fnet.mixers.hyena import decay_windows, position_encoding
+from lra_fnet.mixers.mega import laplace
+from lra_fnet.mixers.retnet import head_log_decays
+from lra_fnet.mixers.s5 import hippo_eigenvectors
+
+LENGTH, WIDTH = 19, 23
+HYPERPARAMETERS = {
+    "lru": {"state_dim": 7, "min_radius": 0.5, "max_radius": 0.99, "max_phase": 3.0},
+    "s5": {"state_dim": 12, "num_blocks": 3, "min_step": 0.01, "max_step": 0.5},
+    "s4d": {"state_dim": 6, "initialization": "inverse"}
+    | {"min_step": 0.01, "max_step": 0.5},
+    "mega": {"ema_dim": 3, "attention_dim": 5, "value_factor": 2, "chunk_size": 7}
+    | {"attention_function": "softmax", "dropout_rate": 0.1},
+    "hyena": {"order": 2, "short_kernel_size": 3, "filter_dim": 8, "filter_depth": 3}
+    | {"num_bands": 4, "sine_frequency": 2.0},
+    "retnet": {"num_heads": 2, "qkv_dim": 10, "value_factor": 2, "chunk_size": 5},
+    "mamba2": {"num_heads": 2, "state_dim": 5, "expansion": 2}
+    | {"kernel_size": 7, "chunk_size": 5},
+}
+
+
+def draw(shape, seed=0):
+    values = np.random.default_rng(seed).normal(size=shape)
+    return jnp.asarray(values, jnp.float32)
+
+
+def some_mask():
+    """Three rows: no padding; padding at the end; holes."""
+    holes = np.random.default_rng(1).random(LENGTH) < 0.6
+    rows = [np.arange(LENGTH) < LENGTH, np.arange(LENGTH) < 11, holes]
+    return jnp.asarray(np.stack(rows))
+
+
+def computed(name, settings, x, mask):
+    """Return the mixer's output, and its parameters, drawn here."""
+    mixer = mixer_class(name)(**settings)
+    init = jax.eval_shape(
+        lambda key: mixer.init(key, x, mask, False), jax.random.key(0)
+    )
+    leaves, tree = jax.tree.flatten(init)
+    values = [0.4 * draw(leaf.shape, seed) for seed, leaf in enumerate(leaves)]
+    params = jax.tree.unflatten(tree, values)
+    y = jax.jit(lambda params, x: mixer.apply(params, x, mask, False))(params, x)
+    return np.asarray(y), jax.tree.map(as_float64, params["params"])
+
+
+def as_float64(leaf):
+    return np.asarray(leaf, np.float64)
+
+
+def gelu(x):
+    return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def silu(x):
+    return x * expit(x)
+
+
+def dense(params, x):
+    return x @ params["kernel"] + params.get("bias", 0)
+
+
+def glu(x):
+    return np.split(x, 2, -1)[0] * expit(np.split(x, 2, -1)[1])
+
+
+def masked(x, mask):
+    return np.where(np.asarray(mask)[..., None], as_float64(x), 0)
+
+
+def complex_of(parts):
+    return parts[0] + 1j * parts[1]
+
+
+def both_ways(step, u):
+    """Run `step(state, u_t)` from either end; return the states at every position."""
+    ways = []
+    for order in (range(u.shape[1]), reversed(range(u.shape[1]))):
+        state, states = 0, {}
+        for t in order:
+            state = states[t] = step(state, u[:, t])
+        ways.append(np.stack([states[t] for t in range(u.shape[1])], axis=1))
+    return ways
+
+
+def lru_reference(p, x, mask, **_):
+    u = masked(x, mask)
+    decay = np.exp(-np.exp(p["ssm_log_nu"]) + 1j * np.exp(p["ssm_log_theta"]))
+    matrix = complex_of(p["ssm_B"]) * np.exp(p["ssm_log_gain"])
+    states = both_ways(lambda h, now: decay * h + now @ matrix, u)
+    y = sum((h @ c).real for h, c in zip(states, complex_of(p["C"]), strict=True))
+    return glu(dense(p["out"], gelu(y + p["D"] * u)))
+
+
+def s5_reference(p, x, mask, **_):
+    u = masked(x, mask)
+    rates = np.minimum(p["ssm_lambda_re"], -1e-4) + 1j * p["ssm_lambda_im"]
+    decay = np.exp(rates * np.exp(p["ssm_log_step"]))
+    matrix = complex_of(p["ssm_B"]) * (decay - 1) / rates
+    states = both_ways(lambda h, now: decay * h + now @ matrix, u)
+    y = sum(2 * (h @ c.T).real for h, c in zip(states, complex_of(p["C"]), strict=True))
+    hidden = gelu(y + p["D"] * u)
+    return hidden * expit(dense(p["gate"], hidden))
+
+
+def s4d_reference(p, x, mask, **_):
+    u = masked(x, mask)
+    rates = -np.exp(p["ssm_log_decay"]) + 1j * p["ssm_frequency"]
+    decay = np.exp(rates * np.exp(p["ssm_log_step"]))
+    gain = (decay - 1) / rates
+    past, future = both_ways(lambda h, now: decay * h + gain * now[..., None], u)
+    future = np.concatenate([future[:, 1:], 0 * future[:, :1]], axis=1)
+    ways = zip((past, future), complex_of(p["C"]), strict=True)
+    y = sum(2 * (h * c).sum(-1).real for h, c in ways)
+    return glu(dense(p["out"], gelu(y + p["D"] * u)))
+
+
+def mega_reference(p, x, mask, chunk_size, attention_function, **_):
+    moved = averages(p["ema"], masked(x, mask))
+    x, mask = as_float64(x), np.asarray(mask)
+    shared = silu(dense(p["shared"], moved))
+    query = shared * p["query_scale"] + p["query_shift"]
+    key = shared * p["key_scale"] + p.get("key_shift", 0)
+    position = np.arange(x.shape[1])
+    chunk = position // (chunk_size or len(position))
+    seen = (chunk[:, None] == chunk) & mask[:, None]
+    scores = query @ key.swapaxes(1, 2)
+    bias = np.vectorize(lambda gap: distance_bias(p["bias"], gap))
+    bias = bias(position[:, None] - position)
+    if attention_function == "softmax":
+        weights = np.exp(scores / np.sqrt(5) + bias) * seen
+        weights /= np.maximum(weights.sum(-1, keepdims=True), 1e-300)
+    else:
+        scores = scores / np.maximum(seen.sum(-1, keepdims=True), 1) + bias
+        deviation = np.sqrt(1 / (4 * np.pi))
+        z = (scores - np.sqrt(1 / 2)) / (deviation * np.sqrt(2))
+        weights = (1 + erf(z)) / 2 * seen
+    heads = silu(dense(p["reset"], moved)) * (weights @ silu(dense(p["value"], x)))
+    candidate = dense(p["from_average"], moved) + dense(p["from_heads"], heads)
+    update = expit(dense(p["update"], moved))
+    return (1 - update) * x + update * silu(candidate) - x
+
+
+def averages(p, u):
+    a, e = expit(p["rate"]), expit(p["damping"])
+    ways = []
+    for way in (0, 1):
+        states = both_ways(
+            lambda s, now, way=way: (
+                a[way] * p["expansion"][way] * now[..., None]
+                + (1 - a[way] * e[way]) * s
+            ),
+            u,
+        )[way]
+        ways.append((states * p["readout"][way]).sum(-1))
+    future = np.concatenate([ways[1][:, 1:], 0 * ways[1][:, :1]], axis=1)
+    return silu(ways[0] + future + p["skip"] * u)
+
+
+def distance_bias(bias, gap):
+    """For 5 columns: two pairs that turn, and one column that does not."""
+    left, right = bias
+    turns = np.exp(1j * gap * 10_000.0 ** (-np.arange(2) / 2))
+    pairs = (left[:2] + 1j * left[2:4]) * (right[:2] - 1j * right[2:4])
+    return (pairs * turns).sum().real + left[4] * right[4]
+
+
+def hyena_reference(p, x, mask, order, **_):
+    projected = masked(dense(p["projections"], as_float64(x)), mask)
+    padded = np.pad(projected, ((0, 0), (1, 1), (0, 0)))
+    length = x.shape[1]
+    mixed = sum(padded[:, i : i + length] * p["short_kernel"][i] for i in range(3))
+    z, *gates = np.split(mixed, order + 1, axis=-1)
+    for gate, (past, future), skip in zip(
+        gates, hyena_kernels(p, order, length), p["skip"], strict=True
+    ):
+        z = masked(z, mask)
+        z = gate * (direct_convolution(z, past, future) + skip * z)
+    return dense(p["out"], z)
+
+
+def hyena_kernels(p, order, length):
+    hidden = position_encoding(length, 4).astype(float)
+    for layer in range(2):
+        hidden = np.sin(2.0 * dense(p[f"filter_{layer}"], hidden))
+    values = dense(p["filter_out"], hidden).reshape(length, order, 2, WIDTH)
+    windows = decay_windows(length, WIDTH)[:, None, None] / np.sqrt(length)
+    return (values * windows).transpose(1, 2, 0, 3)
+
+
+def direct_convolution(z, past, future):
+    """Multiply every channel by its Toeplitz matrix."""
+    columns = []
+    for channel in range(z.shape[-1]):
+        row = np.concatenate([past[:1, channel], future[:-1, channel]])
+        columns.append(z[..., channel] @ toeplitz(past[:, channel], row).T)
+    return np.stack(columns, axis=-1)
+
+
+def retnet_reference(p, x, mask, num_heads, **_):
+    u = masked(x, mask)
+    query, key, value, gate = (
+        np.einsum("bld,dhk->bhlk", u, p[name]["kernel"])
+        for name in ("query", "key", "value", "gate")
+    )
+    position = np.arange(x.shape[1])
+    turns = np.exp(1j * np.outer(position, 10_000.0 ** (-np.arange(2) / 2)))
+    query, key = (turned(z, turns) for z in (query, key))
+    decay = np.exp(head_log_decays(num_heads).astype(float))[:, None, None]
+    weights = decay ** np.abs(position[:, None] - position)
+    y = (query @ key.swapaxes(2, 3) / np.sqrt(5) * weights) @ value
+    y = (y - y.mean(-1, keepdims=True)) / np.sqrt(y.var(-1, keepdims=True) + 1e-6)
+    heads = y.transpose(0, 2, 1, 3).reshape(*u.shape[:2], -1)
+    heads = heads * p["GroupNorm_0"]["scale"] + p["GroupNorm_0"]["bias"]
+    heads = heads * silu(gate.transpose(0, 2, 1, 3).reshape(heads.shape))
+    return heads @ p["out"]["kernel"].reshape(-1, WIDTH)
+
+
+def turned(z, turns):
+    """Turn the two pairs of five columns; the last one stays."""
+    pairs = (z[..., :2] + 1j * z[..., 2:4]) * turns
+    return np.concatenate([pairs.real, pairs.imag, z[..., 4:]], axis=-1)
+
+
+def mamba2_reference(p, x, mask, num_heads, **_):
+    u = masked(x, mask) @ p["in"]["kernel"]
+    inner, state_dim, length = 2 * WIDTH, 5, x.shape[1]
+    gate, mixed, steps = np.split(u, [inner, 2 * inner + 2 * state_dim], axis=-1)
+    padded = np.pad(mixed, ((0, 0), (3, 3), (0, 0)))
+    mixed = sum(padded[:, i : i + length] * p["kernel"][i] for i in range(7))
+    mixed = silu(mixed + p["kernel_bias"])
+    u, keys, queries = np.split(mixed, [inner, inner + state_dim], axis=-1)
+    u = u.reshape(*u.shape[:2], num_heads, -1)
+    steps = steps.reshape(*steps.shape[:2], 2, num_heads) + p["ssm_step_bias"]
+    steps = np.log1p(np.exp(steps)) * np.asarray(mask)[..., None, None]
+    y = p["D"] * u
+    for way, rates in enumerate(np.exp(p["ssm_log_rate"])):
+        state = np.zeros((len(u), num_heads, state_dim, u.shape[-1]))
+        order = range(length) if way == 0 else reversed(range(length))
+        for t in order:
+            step = steps[:, t, way]
+            added = np.einsum("bn,bh,bhp->bhnp", keys[:, t], step, u[:, t])
+            state = np.exp(-rates * step)[..., None, None] * state + added
+            y[:, t] += np.einsum("bn,bhnp->bhp", queries[:, t], state)
+    y = y.reshape(*y.shape[:2], -1) * silu(gate)
+    y = y / np.sqrt((y**2).mean(-1, keepdims=True) + 1e-6) * p["norm"]["scale"]
+    return dense(p["out"], y)
+
+
+REFERENCES = {
+    "lru": lru_reference,
+    "s5": s5_reference,
+    "s4d": s4d_reference,
+    "mega": mega_reference,
+    "hyena": hyena_reference,
+    "retnet": retnet_reference,
+    "mamba2": mamba2_reference,
+}
+CASES = [
+    *((name, {}) for name in REFERENCES),
+    ("s4d", {"initialization": "linear"}),
+    ("mega", {"chunk_size": 0}),
+    ("mega", {"attention_function": "laplace"}),
+    ("mega", {"attention_function": "laplace", "chunk_size": 0}),
+    ("hyena", {"order": 3}),
+    ("retnet", {"chunk_size": 1}),
+    ("retnet", {"chunk_size": 64}),
+    ("mamba2", {"chunk_size": 1}),
+    ("mamba2", {"chunk_size": 64}),
+]
+
+
+@pytest.fixture(params=CASES, ids=str, scope="module")
+def case(request):
+    """Compute one mixer's output once for all tests of it."""
+    name, changes = request.param
+    settings = HYPERPARAMETERS[name] | changes
+    x, mask = draw((3, LENGTH, WIDTH)), some_mask()
+    y, params = computed(name, settings, x, mask)
+
+    def reference(x, mask):
+        return REFERENCES[name](params, x, mask, **settings)
+
+    return name, x, mask, y, reference
+
+
+def relative_error(measured, expected):
+    return np.abs(measured - expected).max() / np.abs(expected).max()
+
+
+def test_mixer_equals_a_plain_loop_in_float64(case):
+    _, x, mask, y, reference = case
+    real = np.asarray(mask)
+    assert relative_error(y[real], reference(x, mask)[real]) < 5e-6
+
+
+def test_only_hyena_depends_on_how_much_padding_follows(case):
+    name, x, mask, y, reference = case
+    length = int(mask[1].sum())
+    cut = reference(x[1:2, :length], mask[1:2, :length])[0]
+    error = relative_error(y[1, :length], cut)
+    assert error > 0.01 if name == "hyena" else error < 5e-6
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_recurrence_and_its_derivatives_equal_a_loop(reverse):
+    decay = jax.lax.complex(draw((3, 7, 5)), draw((3, 7, 5), 1)) / 2
+    inputs = jax.lax.complex(draw((3, 7, 5), 2), draw((3, 7, 5), 3))
+
+    def loop(decay, inputs):
+        state, states = 0, [None] * 7
+        for t in reversed(range(7)) if reverse else range(7):
+            state = states[t] = decay[:, t] * state + inputs[:, t]
+        return jnp.stack(states, axis=1)
+
+    def scan(decay, inputs):
+        return linear_recurrence(decay, inputs, reverse)
+
+    gradient = jax.lax.complex(draw((3, 7, 5), 4), draw((3, 7, 5), 5))
+    for shape in [(3, 7, 5), (1, 7, 1), (1, 1, 5)]:
+        part = decay[tuple(slice(size) for size in shape)]
+        wide = jnp.broadcast_to(part, decay.shape)
+        expected, transposed = jax.vjp(loop, wide, inputs)
+        measured, derivative = jax.vjp(scan, part, inputs)
+        np.testing.assert_allclose(measured, expected, atol=1e-5)
+        to_wide, to_inputs = transposed(gradient)
+        axes = tuple(axis for axis in range(3) if shape[axis] == 1)
+        to_part = to_wide.sum(axes, keepdims=True)
+        np.testing.assert_allclose(derivative(gradient)[0], to_part, atol=1e-4)
+        np.testing.assert_allclose(derivative(gradient)[1], to_inputs, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 2, 9, 1009])
+def test_sums_of_exponentials_equal_the_table_in_float64(length):
+    weights = np.asarray(jax.lax.complex(draw((3, 5)), draw((3, 5), 1)))
+    rates = np.asarray(-jnp.exp(draw((3, 5), 2)) / 9 + 3j * draw((3, 5), 3))
+    table = np.exp(rates.astype(complex)[..., None] * np.arange(length))
+    expected = (weights[..., None] * table).sum(1).T
+    measured = exponential_sum(jnp.asarray(weights), jnp.asarray(rates), length)
+    np.testing.assert_allclose(measured, expected, atol=3e-5)
+
+
+def test_hippo_n_is_hippo_legs_plus_a_matrix_of_rank_one():
+    eigenvalues, basis = hippo_eigenvectors(12, 2)
+    half = (basis * eigenvalues) @ basis.conj().T
+    order = np.arange(6)
+    legs = -np.sqrt(np.outer(2 * order + 1, 2 * order + 1)) * (
+        order[:, None] > order
+    ) - np.diag(order + 1)
+    low_rank = np.sqrt(np.outer(order + 0.5, order + 0.5))
+    expected = np.kron(np.eye(2), legs + low_rank)
+    np.testing.assert_allclose(2 * half.real, expected, atol=1e-5)
+
+
+def test_lru_begins_on_its_ring_with_states_of_the_scale_of_its_input():
+    settings = HYPERPARAMETERS["lru"] | {"state_dim": 999}
+    x, mask = draw((1, 5, 2)), jnp.ones((1, 5), bool)
+    init = jax.jit(mixer_class("lru")(**settings).init, static_argnums=3)
+    params = init(jax.random.key(0), x, mask, False)
+    radius = np.exp(-np.exp(as_float64(params["params"]["ssm_log_nu"])))
+    assert 0.5 <= radius.min() < 0.51 and 0.98 < radius.max() <= 0.99
+    # White noise of variance 1 gives a state of variance gain^2 / (1 - radius^2).
+    gain = np.exp(as_float64(params["params"]["ssm_log_gain"]))
+    np.testing.assert_allclose(gain**2 / (1 - radius**2), 1, rtol=1e-4)
+
+
+def test_laplace_attention_touches_the_squared_relu():
+    touching = jnp.sqrt(0.5)
+    assert float(laplace(touching)) == pytest.approx(0.5)
+    slope = float(jax.grad(laplace)(touching))
+    assert slope == pytest.approx(2 * np.sqrt(0.5), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("s5", {"num_blocks": 4}, "state_dim 12 does not make 4 blocks"),
+        ("s4d", {"initialization": "legs"}, "choose from .'linear', 'inverse'"),
+        ("mega", {"attention_function": "relu"}, "choose from .'softmax', 'laplace'"),
+    ],
+)
+def test_unknown_choices_are_refused_by_name(name, changes, message):
+    mixer = mixer_class(name)(**HYPERPARAMETERS[name] | changes)
+    x, mask = draw((1, 3, 2)), jnp.ones((1, 3), bool)
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(lambda: mixer.init(jax.random.key(0), x, mask, False))
