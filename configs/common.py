@@ -69,7 +69,7 @@ def common_config() -> ConfigDict:
         | {"chunk_size": 64, "num_hashes": 1, "seed": 0}
     )
     config.mixers.sinkhorn = ConfigDict(
-        # Iterations and temperature from the range the paper reports as best.
+        # Iterations and temperature: usual values, not tuned here.
         {"num_heads": 8, "qkv_dim": 0, "dropout_rate": 0.1}
         | {"block_size": 50, "num_iterations": 8, "temperature": 0.75}
     )
@@ -102,7 +102,7 @@ def common_config() -> ConfigDict:
         {"num_heads": 8, "qkv_dim": 0, "rotary_base": 1e4, "implementation": "auto"}
     )
     config.mixers.nystromformer = ConfigDict(
-        # Landmarks, kernel and iterations as in its authors' LRA runs.
+        # Landmarks and kernel as in its authors' LRA runs; 6 iterations are usual.
         {"num_heads": 8, "qkv_dim": 0, "dropout_rate": 0.1}
         | {"num_landmarks": 128, "num_iterations": 6, "kernel_size": 35}
     )
@@ -114,13 +114,13 @@ def common_config() -> ConfigDict:
     config.mixers.luna = ConfigDict(  # 256 slots: the Luna-256 of published tables
         {"num_heads": 8, "qkv_dim": 0, "dropout_rate": 0.1, "num_slots": 256}
     )
-    config.mixers.lru = ConfigDict(  # memories of 10 to 1,000 tokens, any phase
+    config.mixers.lru = ConfigDict(  # memories of 10 to 1,000 tokens, any phase; chosen
         {"state_dim": 256, "min_radius": 0.9, "max_radius": 0.999, "max_phase": 6.28}
     )
     config.mixers.s5 = ConfigDict(  # the size of its Pathfinder runs
         {"state_dim": 256, "num_blocks": 8, "min_step": 1e-3, "max_step": 0.1}
     )
-    config.mixers.s4d = ConfigDict(  # S4D-Inv, at the paper's size
+    config.mixers.s4d = ConfigDict(  # S4D-Inv; not tuned
         {"state_dim": 64, "initialization": "inverse"}
         | {"min_step": 1e-3, "max_step": 0.1}
     )
@@ -128,7 +128,7 @@ def common_config() -> ConfigDict:
         {"ema_dim": 16, "attention_dim": 64, "value_factor": 2, "chunk_size": 128}
         | {"attention_function": "softmax", "dropout_rate": 0.1}
     )
-    config.mixers.hyena = ConfigDict(  # the paper's table A.4
+    config.mixers.hyena = ConfigDict(  # the paper's table A.4; num_bands is free
         {"order": 2, "short_kernel_size": 3, "filter_dim": 64, "filter_depth": 4}
         | {"num_bands": 16, "sine_frequency": 14.0}
     )

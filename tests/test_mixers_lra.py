@@ -1,4 +1,4 @@
-"""The original mixers of LRA against dense NumPy references, at sizes no block divides."""
+"""LRA's original mixers against dense references, by NumPy and in float64."""
 
 from functools import partial
 
@@ -137,7 +137,7 @@ def test_blocks_equal_dense_attention_with_their_pattern(name, pattern):
     assert_equal_where_real(apply(mixer, params, x, mask), expected, mask)
 
 
-@pytest.mark.parametrize("window_size", [6, 20, 512])
+@pytest.mark.parametrize("window_size", [6, 512])
 def test_longformer_equals_dense_attention_with_a_window_and_the_first(window_size):
     mask = some_mask()
     x, mixer = some_x(), small("longformer", window_size=window_size)
@@ -276,11 +276,9 @@ def test_performer_tends_to_softmax_attention_as_features_grow():
 
 def test_performer_survives_vectors_whose_exponentials_overflow():
     x, mask, mixer = some_x(scale=100.0), some_mask(), small("performer")
-    params = initialised(mixer)
-    gradients = jax.grad(
-        lambda p: jnp.sum(jnp.sin(mixer.apply(p, x, mask, train=False)))
-    )(params)
-    assert np.isfinite(apply(mixer, params, x, mask)).all()
+    loss = jax.jit(lambda params: jnp.sum(jnp.sin(apply(mixer, params, x, mask))))
+    value, gradients = jax.value_and_grad(loss)(initialised(mixer))
+    assert bool(jnp.isfinite(value))
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(gradients))
 
 
@@ -292,7 +290,7 @@ def test_directions_are_orthogonal_with_the_lengths_of_normal_vectors():
     lengths = (directions**2).sum(axis=0)  # chi-squared of 8 degrees of freedom
     assert abs(lengths.mean() - 8) < 0.3 and abs(lengths.var() - 16) < 2
     np.testing.assert_allclose(directions @ directions.T / 4000, np.eye(8), atol=0.1)
-    np.testing.assert_allclose(directions.mean(axis=1), 0, atol=0.1)
+    np.testing.assert_allclose(directions.mean(axis=1), 0, atol=0.06)
 
 
 def lsh_pattern(query, mask, rotations, chunk_size):
@@ -318,7 +316,7 @@ def shared_heads(params, x):
     return query, query / np.linalg.norm(query, axis=-1, keepdims=True), value
 
 
-@pytest.mark.parametrize(("chunk_size", "num_hashes"), [(5, 1), (5, 2), (64, 3)])
+@pytest.mark.parametrize(("chunk_size", "num_hashes"), [(5, 2), (64, 3)])
 def test_reformer_equals_dense_attention_over_its_hashes(num_hashes, chunk_size):
     mask = some_mask()
     x = some_x()
@@ -343,18 +341,19 @@ def test_reformer_tends_to_attention_between_all_pairs_as_hashes_grow():
     expected = dense_attention(*shared_heads(params, x), not_oneself & real_keys(mask))
     expected = projected(params, expected)[np.asarray(mask)]
     errors = []
-    for num_hashes in (1, 4, 12):
-        mixer = small("reformer", chunk_size=19, num_hashes=num_hashes)
+    for num_hashes in (1, 16):
+        mixer = small("reformer", chunk_size=64, num_hashes=num_hashes)
         y = apply(mixer, params, x, mask)[np.asarray(mask)]
         errors.append(np.sqrt(np.mean((y - expected) ** 2) / np.mean(expected**2)))
-    assert errors[0] > errors[1] > errors[2] and errors[2] < 0.1
+    assert errors[0] > 0.3 and errors[1] < 0.1
 
 
 def test_reformer_draws_other_hashes_for_every_training_step():
     x, mask, mixer = some_x(), some_mask(), small("reformer")
     params = initialised(mixer)
+    train = jax.jit(partial(mixer.apply, train=True))
     first, again, other = (
-        mixer.apply(params, x, mask, train=True, rngs={"dropout": jax.random.key(seed)})
+        train(params, x, mask, rngs={"dropout": jax.random.key(seed)})
         for seed in (0, 0, 1)
     )
     np.testing.assert_array_equal(first, again)
@@ -389,26 +388,17 @@ def test_sinkhorn_equals_attention_to_own_and_sorted_blocks():
     order = sinkhorn_reference(logits / 0.75, has_tokens, num_iterations=6)
     whole = np.kron(order, np.eye(block))  # of positions
     query, key, value = heads_of(params, blocks.reshape(BATCH, -1, WIDTH))
-    share = np.einsum("bhij,bj->bhi", whole, real)[:, :, None]
     own = np.kron(np.eye(8), np.ones((block, block))) > 0
+    share = np.einsum("bhij,bj->bhi", whole, real)[:, :, None]
+    of_own, of_sorted = np.broadcast_arrays(own & real_keys(real), own & (share >= 0.5))
     expected = dense_attention(
         query,
         np.concatenate([key, whole @ key], axis=2),
         np.concatenate([value, whole @ value], axis=2),
-        np.concatenate(
-            [
-                np.broadcast_to(own & real[:, None, None], own_shape(share)),
-                own & (share >= 0.5),
-            ],
-            axis=-1,
-        ),
+        np.concatenate([of_own, of_sorted], axis=-1),
     )
     expected = projected(params, expected)[:, :LENGTH]
     assert_equal_where_real(apply(mixer, params, x, mask), expected, mask)
-
-
-def own_shape(share):
-    return (*share.shape[:2], share.shape[-1], share.shape[-1])
 
 
 def test_sinkhorn_order_is_doubly_stochastic_over_blocks_with_tokens():
@@ -482,10 +472,8 @@ def test_gradients_are_finite_and_reach_every_parameter_of_many_blocks(name):
         assert float(jnp.abs(leaf).max()) > 0, path
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", ["local", "linformer", "synthesizer", "performer"])
 def test_bfloat16_is_close_to_float32(name):
-    if name in ("reformer", "sinkhorn"):
-        pytest.skip("a rounded vector can fall into another bucket or block")
     x, mask, mixer = some_x(), some_mask(), small(name)
     params = mixer.init(jax.random.key(1), x, mask, train=False)
     wide = apply(mixer, params, x, mask)
