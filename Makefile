@@ -26,7 +26,7 @@ else
 .DEFAULT_GOAL := help
 endif
 
-.PHONY: help train data check-data export eval which-run test test-slow lint format lock clean
+.PHONY: help train data check-data export conform new-mixer models docs eval which-run test test-slow lint format lock clean
 help:
 	@echo "make task=TASK     train, evaluate and print the result of one cell"
 	@echo "                   TASK     $(tasks)"
@@ -41,6 +41,8 @@ help:
 	@echo "make data [task=TASK source= data= recipe=]          prepare data, print a summary"
 	@echo "make check-data [task=TASK ...]                      verify prepared data again"
 	@echo "make export task=TASK format=tfds [to=FOLDER ...]    write data for other frameworks"
+	@echo "make models        all mixers: formula, cost, parameters, reference"
+	@echo "make new-mixer name=NAME   begin one of your own; make conform model=NAME checks it"
 	@echo "make eval workdir=RUN   evaluate a saved run in a new process"
 	@echo "make test          lint, types and tests, offline, minutes on two cores"
 	@echo "make test-slow     tests that take longer"
@@ -87,6 +89,16 @@ data check-data:
 export:
 	$(error which task? For example: make export task=listops format=tfds)
 endif
+
+new-mixer: .venv/installed-$(accel)
+	$(if $(name),,$(error which name? For example: make new-mixer name=mymixer))\
+	$(python) -m lra_fnet.new_mixer --name=$(name)
+
+conform: .venv/installed-$(accel)
+	$(python) -m lra_fnet.conform --model=$(model)
+
+models docs: .venv/installed-$(accel)
+	$(python) -m lra_fnet.models $(if $(filter docs,$@),--write=docs/mixers.md)
 
 eval: $(if $(workdir),,which-run) .venv/installed-$(accel)
 	$(python) -m lra_fnet.evaluate --workdir=$(workdir)

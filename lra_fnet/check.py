@@ -1,12 +1,12 @@
 """Check a prepared data set beyond its checksums: balance, repeats, empty examples."""
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from lra_fnet.data import Dataset
+from lra_fnet.finding import Finding
 from tasks import DataError, Split, Task
 
 # A class with less than this share of an even one says that labels are wrong.
@@ -14,19 +14,6 @@ LEAST_SHARE = 0.25
 # Natural data repeat themselves a little: 123 of IMDb's 25,000 test reviews are in its
 # training split. More than this says that splits were mixed.
 MOST_REPEATED = 0.01
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """Hold the outcome of one check."""
-
-    name: str
-    passed: bool
-    detail: str
-
-    def line(self) -> str:
-        """Return the outcome as a printed line."""
-        return f"{'ok' if self.passed else 'FAILED':<6}  {self.name}: {self.detail}"
 
 
 def check_dataset(task: Task, dataset: Dataset) -> Iterator[Finding]:
