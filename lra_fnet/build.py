@@ -20,7 +20,7 @@ def check_counts(config: ConfigDict) -> None:
     """
     positive = [
         ("", ("num_layers", "num_seeds")),
-        ("train.", ("num_steps", "batch_size", "accumulate", "eval_every")),
+        ("train.", ("num_steps", "batch_size", "eval_every")),
         ("run.", ("log_every", "checkpoint_every", "eval_batch_size")),
     ]
     for section, names in positive:
@@ -28,7 +28,7 @@ def check_counts(config: ConfigDict) -> None:
         for name in names:
             if values[name] < 1:
                 raise ValueError(f"{section}{name} is {values[name]}; it must be >= 1")
-    if config.train.batch_size % config.train.accumulate:
+    if config.train.batch_size % max(config.train.accumulate, 1):
         raise ValueError(
             f"train.accumulate is {config.train.accumulate}, which does not divide "
             f"train.batch_size, {config.train.batch_size}"
@@ -67,10 +67,10 @@ def make_program(config: ConfigDict, task: Task) -> Program:
         num_documents=task.num_documents,
         **config.encoder,
     )
-    train = config.train
+    accumulate = max(config.train.accumulate, 1)
     return Program(
         model=model,
         optimizer=make_optimizer(config_schedule(config), **config.optimizer),
-        mesh=make_mesh(train.batch_size // train.accumulate),
-        accumulate=train.accumulate,
+        mesh=make_mesh(config.train.batch_size // accumulate),
+        accumulate=accumulate,
     )

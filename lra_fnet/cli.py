@@ -39,6 +39,10 @@ def run(main: Callable[[ConfigDict], None]) -> None:
         sys.exit(f"error: the workdir is in use by process {lock}")
     except KeyboardInterrupt:
         sys.exit("\nstopped; the same command goes on or starts again")
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        sys.exit(f"error: {error}; raise train.accumulate or lower run.eval_batch_size")
     except (CheckpointError, DataError, NotFinite, WorkdirError, ValueError) as error:
         sys.exit(f"error: {error}")
     except OSError as error:  # such as a disk without room for the logbook

@@ -1,6 +1,7 @@
 """What computes: a name for it, how much memory it took, how long a call should be."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,33 @@ def peak_memory(compiled: Compiled) -> dict[str, Any]:
     statistics = jax.local_devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in statistics:
         return {"bytes": statistics["peak_bytes_in_use"], "method": "allocator peak"}
+    return {"bytes": call_memory(compiled), "method": "compiled memory analysis"}
+
+
+def call_memory(compiled: Compiled) -> int:
+    """Return the bytes one device needs for a call: arguments, results, temporaries."""
     analysis = compiled.memory_analysis()
     if analysis is None:
-        return {"bytes": None, "method": "unknown"}
-    total = (
+        return 0
+    return (
         analysis.argument_size_in_bytes
         + analysis.output_size_in_bytes
         + analysis.temp_size_in_bytes
         - analysis.alias_size_in_bytes
     )
-    return {"bytes": total, "method": "compiled memory analysis"}
+
+
+def usable_memory(mesh: Mesh) -> int:
+    """Return the bytes of one device that a call may need, with a margin left.
+
+    An accelerator's allocator tells its limit; CPU devices share the machine's memory.
+    """
+    device = mesh.devices.flat[0]
+    if device.platform != "cpu":
+        limit = (device.memory_stats() or {}).get("bytes_limit", 0)
+        return int(0.9 * limit) or sys.maxsize
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(0.6 * total) // mesh.size
 
 
 def default_steps_per_call(mesh: Mesh) -> int:

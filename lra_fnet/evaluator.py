@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int, PyTree
 
 from lra_fnet.batches import evaluation_batches
-from lra_fnet.device import default_steps_per_call
+from lra_fnet.device import call_memory, default_steps_per_call, usable_memory
 from lra_fnet.metrics import Sums
 from lra_fnet.step import DeviceSplit, Program
 
@@ -41,8 +41,17 @@ class Evaluator:
         return sum(sums[1:], sums[0]), answers[:, : len(split.labels)]
 
     def compile(self, params: PyTree, split: DeviceSplit) -> None:
-        """Compile for splits of this size ahead of use."""
-        self._program_for(params, split, self._calls(len(split.labels))[0])
+        """Compile for splits of this size ahead of use, in batches that fit."""
+        mesh = self._program.mesh
+        while True:
+            call = self._calls(len(split.labels))[0]
+            compiled = self._program_for(params, split, call)
+            fits = call_memory(compiled) <= usable_memory(mesh)
+            if fits or self._batch_size == mesh.size:
+                return
+            self._compiled.clear()
+            self._batch_size = max(self._batch_size // 2, mesh.size)
+            self._batch_size -= self._batch_size % mesh.size
 
     def take_seconds(self) -> dict[str, float]:
         """Return the time spent evaluating and compiling since this was last asked."""

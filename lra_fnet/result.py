@@ -53,6 +53,7 @@ class RunFacts:
       config: the resolved config.
       data: source, checksum and provenance of the examples.
       readers: test accuracies of the trivial readers, by name.
+      accumulate: parts each batch was computed in.
       parameters: number of parameters of one seed's model.
       peak_memory: bytes, and the method that found them.
       device: platform, kind, count.
@@ -63,6 +64,7 @@ class RunFacts:
     config: Mapping[str, Any]
     data: Mapping[str, Any]
     readers: Mapping[str, float]
+    accumulate: int
     parameters: int
     peak_memory: Mapping[str, Any]
     device: Mapping[str, Any]
@@ -85,6 +87,7 @@ def seed_result(
         "readers": facts.readers,
         **{name: score.as_json() for name, score in scores.items()},
         "steps": config["train"]["num_steps"],
+        "accumulate": facts.accumulate,
         "parameters": facts.parameters,
         "seconds": _seconds(facts.records),
         "speed": _speed(facts.records, config),

@@ -5,6 +5,7 @@
 
 import collections
 import contextlib
+import dataclasses
 import os
 import time
 from functools import partial
@@ -20,7 +21,13 @@ from lra_fnet.batches import call_indices
 from lra_fnet.build import check_counts, config_layers, config_schedule, make_program
 from lra_fnet.checkpoint import Checkpoints, Snapshot
 from lra_fnet.data import load_dataset
-from lra_fnet.device import default_steps_per_call, describe_device, peak_memory
+from lra_fnet.device import (
+    call_memory,
+    default_steps_per_call,
+    describe_device,
+    peak_memory,
+    usable_memory,
+)
 from lra_fnet.evaluator import Evaluator
 from lra_fnet.lock import FolderLock
 from lra_fnet.logbook import Logbook, Record
@@ -112,9 +119,10 @@ def _train_and_evaluate(
         batch_size=config.train.batch_size,
         num_examples=len(train_split.labels),
     )
-    train = Program.train.lower(
-        program, state, *train_split, indices_of_call(0, 1), np.int32(1)
-    ).compile()
+    call = (state, *train_split, indices_of_call(0, 1), np.int32(1))
+    program, train = compile_training(program, call, fixed=config.train.accumulate > 0)
+    if program.accumulate > 1:
+        log.say(f"each batch is computed in {program.accumulate} parts, to fit memory")
     evaluator = Evaluator(program, config.run.eval_batch_size)
     evaluator.compile(state.params, validation_split)
     evaluator.take_seconds()
@@ -173,6 +181,7 @@ def _train_and_evaluate(
             "validation_is_test": task.validation_is_test,
         },
         readers=dataset.manifest["readers"],
+        accumulate=program.accumulate,
         parameters=sum(p[0].size for p in jax.tree.leaves(state.params)),
         peak_memory=peak_memory(train),
         device=describe_device(program.mesh),
@@ -189,6 +198,33 @@ def _train_and_evaluate(
         results.append(seed_result(facts, row, seed, scores))
         write_result(folder, results[-1], answers[row])
     return results
+
+
+def compile_training(
+    program: Program, call: tuple[Any, ...], fixed: bool
+) -> tuple[Program, jax.stages.Compiled]:
+    """Compile the training call in as few parts of a batch as fit into memory.
+
+    Raises:
+      ValueError: not even single examples fit.
+    """
+    usable = usable_memory(program.mesh)
+    while True:
+        compiled = Program.train.lower(program, *call).compile()
+        needed = call_memory(compiled)
+        if fixed or needed <= usable:
+            return program, compiled
+        batch = call[-2].shape[-1] // program.mesh.size  # examples on one device
+        # Twice the parts, or as many as the excess suggests, of equal size.
+        wanted = program.accumulate * max(2, round(needed / usable))
+        parts = [n for n in range(wanted, batch + 1) if batch % n == 0]
+        if not parts:
+            raise ValueError(
+                f"a training call needs {needed / 2**30:.1f} GiB of "
+                f"{usable / 2**30:.1f} usable ones even in {program.accumulate} parts: "
+                "take a smaller batch or model, or fewer seeds"
+            )
+        program = dataclasses.replace(program, accumulate=parts[0])
 
 
 def _next_stop(step: int, config: ConfigDict) -> int:

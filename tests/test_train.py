@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 
+from lra_fnet import evaluator, train
 from lra_fnet.lock import FolderLock, FolderLocked
 from lra_fnet.progress import NotFinite
 from lra_fnet.train import train_and_evaluate
@@ -133,6 +134,28 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
         train_and_evaluate(config, tmp_path / "run")
     steps = [int(p.stem) for p in (tmp_path / "run" / "checkpoints").iterdir()]
     assert steps and max(steps) < caught.value.step
+
+
+def test_a_batch_that_does_not_fit_is_computed_in_parts(tmp_path, data, monkeypatch):
+    config = tiny_config(train__num_steps=10)
+    whole = train_and_evaluate(config, tmp_path / "whole")[0]
+    enough = 0.7 * whole["peak_memory"]["bytes"]
+    monkeypatch.setattr(train, "usable_memory", lambda mesh: enough)
+    parts = train_and_evaluate(config, tmp_path / "parts")[0]
+    assert (whole["accumulate"], parts["accumulate"]) == (1, 2)
+    assert parts["peak_memory"]["bytes"] <= enough
+
+
+def test_memory_too_small_for_one_example_is_a_clear_error(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(train, "usable_memory", lambda mesh: 1)
+    with pytest.raises(ValueError, match="take a smaller batch or model, or fewer"):
+        train_and_evaluate(tiny_config(), tmp_path / "run")
+
+
+def test_evaluation_batches_shrink_until_they_fit(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(evaluator, "usable_memory", lambda mesh: 1)
+    result = train_and_evaluate(tiny_config(train__num_steps=10), tmp_path / "run")[0]
+    assert result["test"]["examples"] == 101
 
 
 def test_tensorboard_files_are_written_when_asked_for(tmp_path, data):
