@@ -26,7 +26,7 @@ else
 .DEFAULT_GOAL := help
 endif
 
-.PHONY: help train data check-data export conform new-mixer models docs eval which-run test test-slow lint format lock clean
+.PHONY: help train data check-data export conform new-mixer models docs eval which-run test lint format lock clean
 help:
 	@echo "make task=TASK     train, evaluate and print the result of one cell"
 	@echo "                   TASK     $(tasks)"
@@ -35,8 +35,8 @@ help:
 	@echo "                   seed=    $(seed) (default); seeds=5 trains five from there in one program"
 	@echo "                   workdir= folder of the run; the same command goes on where it stopped"
 	@echo "                   flags=   any config key: flags=\"--config.train.num_steps=100\""
-	@echo "                   source=  where examples come from: sample works everywhere;"
-	@echo "                            others are in configs/TASK.py"
+	@echo "                   source=  where examples come from; sample: small, made up, no network"
+	@echo "                            (not for listops, which is generated); see docs/data.md"
 	@echo "                   data=    the folder or archive of that source"
 	@echo "make data [task=TASK source= data= recipe=]          prepare data, print a summary"
 	@echo "make check-data [task=TASK ...]                      verify prepared data again"
@@ -45,7 +45,6 @@ help:
 	@echo "make new-mixer name=NAME   begin one of your own; make conform model=NAME checks it"
 	@echo "make eval workdir=RUN   evaluate a saved run in a new process"
 	@echo "make test          lint, types and tests, offline, minutes on two cores"
-	@echo "make test-slow     tests that take longer"
 	@echo "make lint, format, lock, clean"
 	@echo
 	@echo "accel=cpu|cuda13|tpu picks the JAX build; here: $(accel). Data lies in ./data,"
@@ -107,10 +106,7 @@ which-run:
 	$(error which run? For example: make eval workdir=$(firstword $(wildcard runs/*/*) runs/listops/...))
 
 test: lint .venv/installed-data
-	$(python) -m pytest -m "not slow" $(in_parallel)
-
-test-slow: .venv/installed-dev .venv/installed-data
-	$(python) -m pytest -m slow $(in_parallel)
+	$(python) -m pytest $(in_parallel)
 
 # Tests mostly compile, on one core each.
 in_parallel := --numprocesses=auto --maxprocesses=4 --dist=loadgroup

@@ -34,7 +34,7 @@ print(facts)
 PYTHON
 
 echo "== tests"
-timeout "$(left)" "$python" -m pytest -q -p no:cacheprovider -m "not slow" \
+timeout "$(left)" "$python" -m pytest -q -p no:cacheprovider \
   tests/test_fourier.py tests/test_encoder.py tests/test_mixers.py tests/test_step.py \
   > "$out/tests.log" 2>&1
 echo "exit $?: $(tail -n 1 "$out/tests.log")" | tee "$out/tests.txt"
