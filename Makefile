@@ -33,6 +33,7 @@ help:
 	@echo "                   model=   $(model) (default), or another file of lra_fnet/mixers"
 	@echo "                   recipe=  quick (default on CPUs), lra2020 (default elsewhere), strong"
 	@echo "                   seed=    $(seed) (default); seeds=5 trains five from there in one program"
+	@echo "                   parity=  params: sizes with the base Transformer's parameters"
 	@echo "                   workdir= folder of the run; the same command goes on where it stopped"
 	@echo "                   flags=   any config key: flags=\"--config.train.num_steps=100\""
 	@echo "                   source=  where examples come from; sample: small, made up, no network"
@@ -62,7 +63,7 @@ needs_tfds := $(and $(filter text image,$(task)),$(filter tfds,$(or $(source),tf
 train: .venv/installed-$(accel) $(if $(needs_tfds),.venv/installed-data)
 	$(python) -m lra_fnet.main --config=configs/$(task).py$(addprefix :,$(recipe)) \
 	  --config.model=$(model) --config.seed=$(seed) --config.num_seeds=$(seeds) \
-	  $(data_flags) $(addprefix --workdir=,$(workdir)) $(flags)
+	  $(data_flags) $(addprefix --parity=,$(parity)) $(addprefix --workdir=,$(workdir)) $(flags)
 
 prepare = $(python) -m lra_fnet.prepare --config=configs/$(task).py$(addprefix :,$(recipe)) \
 	  $(data_flags) $(flags)

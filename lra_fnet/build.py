@@ -1,7 +1,12 @@
 """From a config to the objects of a run; each section goes to one constructor."""
 
+import dataclasses
+import math
 from functools import partial
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
@@ -43,6 +48,33 @@ def config_layers(config: ConfigDict) -> tuple[str, ...]:
     )
 
 
+def config_mixers(config: ConfigDict) -> dict[str, dict[str, Any]]:
+    """Return the hyperparameters of the mixers that the layers use, by name."""
+    return {name: mixer_values(config, name) for name in set(config_layers(config))}
+
+
+def mixer_values(config: ConfigDict, name: str) -> dict[str, Any]:
+    """Return a mixer's line of the config; without one, the defaults of its fields.
+
+    Raises:
+      ValueError: no such mixer, or fields without a value.
+    """
+    fields = [
+        field
+        for field in dataclasses.fields(mixer_class(name))
+        if field.name not in ("parent", "name")  # Linen's own
+    ]
+    line = {} if "." in name else config.mixers.get(name, {})
+    values = {f.name: f.default for f in fields} | dict(line)
+    missing = [key for key in values if values[key] is dataclasses.MISSING]
+    if missing:
+        raise ValueError(
+            f"model {name!r} needs values for {', '.join(missing)}: a line "
+            "config.mixers of its own in configs/common.py, or defaults of its fields"
+        )
+    return values
+
+
 def config_schedule(config: ConfigDict) -> optax.Schedule:
     """Return the learning rate as a function of the step."""
     return make_schedule(**config.schedule, num_steps=config.train.num_steps)
@@ -54,13 +86,12 @@ def make_program(config: ConfigDict, task: Task) -> Program:
     Raises:
       ValueError: an unknown model, or a value out of its range.
     """
-    layers = config_layers(config)
     factories = {
-        name: partial(mixer_class(name), **config.mixers.get(name, {}))
-        for name in set(layers)
+        name: partial(mixer_class(name), **values)
+        for name, values in config_mixers(config).items()
     }
     model = Classifier(
-        mixers=tuple(factories[name] for name in layers),
+        mixers=tuple(factories[name] for name in config_layers(config)),
         num_classes=task.num_classes,
         vocab_size=task.vocab_size,
         pad_id=task.pad_id,
@@ -74,3 +105,12 @@ def make_program(config: ConfigDict, task: Task) -> Program:
         mesh=make_mesh(config.train.batch_size // accumulate),
         accumulate=accumulate,
     )
+
+
+def count_parameters(config: ConfigDict, task: Task) -> int:
+    """Return the number of parameters of the model of a config; nothing is computed."""
+    documents = (task.num_documents,) if task.num_documents > 1 else ()
+    inputs = jax.ShapeDtypeStruct((1, *documents, task.max_length), jnp.uint8)
+    init = partial(make_program(config, task).model.init, train=False)
+    shapes = jax.eval_shape(init, jax.random.key(0), inputs)
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))

@@ -1,8 +1,11 @@
 """What the command lines share: the config flag, the choice of recipe, the errors."""
 
+import os
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import jax
 from absl import app, flags, logging
@@ -14,6 +17,10 @@ from lra_fnet.progress import NotFinite
 from lra_fnet.train import Interrupted
 from lra_fnet.workdir import WorkdirError
 from tasks import DataError
+
+# Exit statuses that `make table` tells from other failures.
+IN_USE = os.EX_TEMPFAIL  # another process runs in the workdir
+NO_DATA = os.EX_NOINPUT
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Task and recipe, such as configs/listops.py:quick."
@@ -36,17 +43,27 @@ def run(main: Callable[[ConfigDict], None]) -> None:
         print(f"\n{stop}: the same command goes on from there", file=sys.stderr)
         sys.exit(128 + stop.signal_number)
     except FolderLocked as lock:
-        sys.exit(f"error: the workdir is in use by process {lock}")
+        fail(IN_USE, f"the workdir is in use by process {lock}")
+    except DataError as error:
+        fail(NO_DATA, error)
     except KeyboardInterrupt:
         sys.exit("\nstopped; the same command goes on or starts again")
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         sys.exit(f"error: {error}; raise train.accumulate or lower run.eval_batch_size")
-    except (CheckpointError, DataError, NotFinite, WorkdirError, ValueError) as error:
+    except (CheckpointError, NotFinite, WorkdirError, ValueError) as error:
         sys.exit(f"error: {error}")
     except OSError as error:  # such as a disk without room for the logbook
         sys.exit(f"error: {error}; mend this and run the same command to go on")
+
+
+def recipe_config() -> ConfigDict:
+    """Return the config of the recipe as its file has it, without changes by flags."""
+    path, _, recipe = config_flags.get_config_filename(flags.FLAGS["config"]).partition(
+        ":"
+    )
+    return runpy.run_path(path)["get_config"](recipe)
 
 
 def parse_flags(arguments: list[str]) -> list[str]:
@@ -54,9 +71,22 @@ def parse_flags(arguments: list[str]) -> list[str]:
     try:
         return flags.FLAGS(arguments)
     except (flags.Error, KeyError, TypeError, ValueError) as error:
-        # A config file's own error comes with its traceback; the last line says it.
-        lines = str(error.args[0]).strip().splitlines()
-        sys.exit(f"error: {lines[-1].removeprefix('ValueError: ')}")
+        sys.exit(f"error: {error_line(error)}")
+
+
+def error_line(error: Exception) -> str:
+    """Return the last line of a message.
+
+    A config file's own error comes with its traceback; the last line says it.
+    """
+    lines = str(error.args[0]).strip().splitlines()
+    return lines[-1].removeprefix("ValueError: ")
+
+
+def fail(status: int, message: object) -> NoReturn:
+    """End the process with an exit status that tells a caller what was the matter."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(status)
 
 
 def with_recipe(arguments: list[str]) -> list[str]:

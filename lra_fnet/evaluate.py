@@ -10,12 +10,12 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
-from ml_collections import ConfigDict
 
 from lra_fnet.build import make_program
 from lra_fnet.checkpoint import CheckpointError, Checkpoints, Snapshot
 from lra_fnet.data import load_dataset
 from lra_fnet.evaluator import Evaluator
+from lra_fnet.protocol import as_config
 from lra_fnet.step import Best
 from lra_fnet.train import data_root
 from lra_fnet.workdir import (
@@ -35,7 +35,7 @@ def evaluate(workdir: Path) -> list[str]:
       CheckpointError, DataError: see there.
     """
     owner = read_claim(workdir)
-    config = ConfigDict(owner["config"])
+    config = as_config(owner["config"])
     task = make_task(config.task, **config.data)
     dataset = load_dataset(task, data_root())
     if dataset.checksum != owner["data_checksum"]:

@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 
 from lra_fnet import cli
 from lra_fnet.allocator import keep_freed_memory
-from lra_fnet.build import config_layers
+from lra_fnet.build import config_mixers
+from lra_fnet.parity import match_parameters
 from lra_fnet.protocol import resolved_config
 from lra_fnet.result import render
 from lra_fnet.train import train_and_evaluate
@@ -22,16 +23,29 @@ from lra_fnet.workdir import default_workdir
 _WORKDIR = flags.DEFINE_string(
     "workdir", "", "Folder of the run; default: runs/<task>/<model>-<recipe>-<seed>-..."
 )
+_PARITY = flags.DEFINE_enum(
+    "parity",
+    "",
+    ["", "params"],
+    "params: solve the sizes so that parameters match the base Transformer within 1 %.",
+)
 
 
 def main(config: ConfigDict) -> None:
     """Run one cell and print its results."""
     if jax.default_backend() == "cpu":
         keep_freed_memory()
-    identity = resolved_config(config, config_layers(config))
+    recipe = cli.recipe_config()
+    if _PARITY.value == "params":
+        match_parameters(config, recipe)
+        sizes = config.encoder
+        print(f"parity: encoder.width={sizes.width}, encoder.mlp_dim={sizes.mlp_dim}")
+    identity = resolved_config(config, config_mixers(config))
     workdir = Path(_WORKDIR.value or default_workdir(identity))
     print(f"workdir {workdir}")
-    for result in train_and_evaluate(config, workdir):
+    for result in train_and_evaluate(
+        config, workdir, recipe=recipe, parity=_PARITY.value
+    ):
         print(render(result))
     print(f"  results in {workdir}")
 

@@ -20,12 +20,10 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from lra_fnet.build import make_program
+from lra_fnet.build import count_parameters
 from lra_fnet.mixers import mixer_class, mixer_names
+from lra_fnet.rules import BASE, MOST_PARAMETERS
 from tasks import Task, make_task, task_names
-
-BASE = "transformer"
-FREE_FOR_ALL = 1.1  # times the parameters of the base Transformer: LRA's rule
 
 HEADER = """\
 <!-- Written by `make docs`; edit the classes in lra_fnet/mixers instead. -->
@@ -40,7 +38,7 @@ COUNTS = f"""\
 
 Of the whole model in the recipe `lra2020`, and in brackets how many times those of the
 base Transformer. LRA compares models at most 10 % larger than that; more than
-{FREE_FOR_ALL:g} times is marked `*`: free-for-all under its rule.
+{MOST_PARAMETERS:g} times is marked `*`: free-for-all under its rule.
 """
 REFERENCES = """\
 ## Padding and references
@@ -92,14 +90,7 @@ def _lra_size(path: Path) -> Size:
     task = make_task(config.task, **config.data)
     without = config.copy_and_resolve_references()
     without.model = "ff_only"
-    return Size(task, config, count_model(without, task))
-
-
-def count_model(config: ConfigDict, task: Task) -> int:
-    """Return the number of parameters of the model of a config."""
-    documents = (task.num_documents,) if task.num_documents > 1 else ()
-    inputs = jax.ShapeDtypeStruct((1, *documents, task.max_length), jnp.uint8)
-    return _count(partial(make_program(config, task).model.init, train=False), inputs)
+    return Size(task, config, count_parameters(without, task))
 
 
 def count_mixer(mixer: nn.Module, length: int, width: int) -> int:
@@ -182,7 +173,7 @@ def _counts(parameters: Mapping[str, int], base: Mapping[str, int]) -> list[str]
     """Return a cell for every task."""
     ratios = {task: count / base[task] for task, count in parameters.items()}
     return [
-        f"{count:,} ({ratios[task]:.2f}{'*' if ratios[task] > FREE_FOR_ALL else ''})"
+        f"{count:,} ({ratios[task]:.2f}{'*' if ratios[task] > MOST_PARAMETERS else ''})"
         for task, count in parameters.items()
     ]
 

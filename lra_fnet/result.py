@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from lra_fnet.protocol import config_hash
+from lra_fnet.protocol import config_hash, placeless
 from lra_fnet.published import published
 from lra_fnet.stats import binomial_interval
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = "result.json"
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
@@ -55,6 +55,10 @@ class RunFacts:
       readers: test accuracies of the trivial readers, by name.
       accumulate: parts each batch was computed in.
       parameters: number of parameters of one seed's model.
+      flops: operations of one example's forward pass, and of a step of all seeds:
+        this project's count and XLA's.
+      rules: whether the run keeps the rules of the benchmark, and what breaks them.
+      command: what repeats the run.
       peak_memory: bytes, and the method that found them.
       device: platform, kind, count.
       records: the events of the run's logbook.
@@ -66,6 +70,9 @@ class RunFacts:
     readers: Mapping[str, float]
     accumulate: int
     parameters: int
+    flops: Mapping[str, float | None]
+    rules: Mapping[str, Any]
+    command: str
     peak_memory: Mapping[str, Any]
     device: Mapping[str, Any]
     records: Sequence[Mapping[str, Any]]
@@ -75,7 +82,7 @@ def seed_result(
     facts: RunFacts, row: int, seed: int, scores: Mapping[str, Score]
 ) -> dict[str, Any]:
     """Return what `result.json` holds for the seed in that row of the seed axis."""
-    config = facts.config
+    config = placeless(facts.config)
     return {
         "schema": SCHEMA_VERSION,
         "task": facts.task,
@@ -89,6 +96,9 @@ def seed_result(
         "steps": config["train"]["num_steps"],
         "accumulate": facts.accumulate,
         "parameters": facts.parameters,
+        "flops": _flops_of_a_seed(facts),
+        "rules": facts.rules,
+        "command": facts.command,
         "seconds": _seconds(facts.records),
         "speed": _speed(facts.records, config),
         "peak_memory": facts.peak_memory,
@@ -99,6 +109,15 @@ def seed_result(
             event: _curve(facts.records, event, row)
             for event in ("train", "validation")
         },
+    }
+
+
+def _flops_of_a_seed(facts: RunFacts) -> dict[str, float | None]:
+    """Return the operations of a forward pass and of one seed's share of a step."""
+    seeds = facts.config["num_seeds"]
+    return {
+        name: count and (count if name == "forward" else count / seeds)
+        for name, count in facts.flops.items()
     }
 
 
@@ -232,6 +251,9 @@ def _remarks(result: Mapping[str, Any]) -> list[str]:
             "  Selected on the test split, as in the original: the number is its best "
             "epoch. --config.data.validation=carved selects on held-out training data."
         )
+    if result["rules"]["free_for_all"]:
+        lines.append("  Free-for-all under the rules of the benchmark:")
+        lines += [f"    {reason}" for reason in result["rules"]["reasons"]]
     if result["recipe"] != "lra2020":
         lines.append(
             f"  A {result['recipe']!r} run is not the published budget: compare it "

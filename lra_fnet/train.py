@@ -18,7 +18,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from lra_fnet.batches import call_indices
-from lra_fnet.build import check_counts, config_layers, config_schedule, make_program
+from lra_fnet.build import (
+    check_counts,
+    config_mixers,
+    config_schedule,
+    make_program,
+)
 from lra_fnet.checkpoint import Checkpoints, Snapshot
 from lra_fnet.data import load_dataset
 from lra_fnet.device import (
@@ -29,12 +34,14 @@ from lra_fnet.device import (
     usable_memory,
 )
 from lra_fnet.evaluator import Evaluator
+from lra_fnet.flops import count_flops, forward_flops
 from lra_fnet.lock import FolderLock
 from lra_fnet.logbook import Logbook, Record
 from lra_fnet.metrics import Sums
 from lra_fnet.progress import Progress
 from lra_fnet.protocol import resolved_config
 from lra_fnet.result import RunFacts, Score, seed_result, write_result
+from lra_fnet.rules import check_rules, repeat_command
 from lra_fnet.signals import StopSignals
 from lra_fnet.step import Best, Program, keep_best
 from lra_fnet.workdir import claim, finished_results, result_folders
@@ -58,10 +65,22 @@ def data_root() -> Path:
     return Path(os.environ.get("LRA_DATA", "data"))
 
 
-def train_and_evaluate(config: ConfigDict, workdir: Path) -> list[dict[str, Any]]:
+def train_and_evaluate(
+    config: ConfigDict,
+    workdir: Path,
+    recipe: ConfigDict | None = None,
+    parity: str = "",
+) -> list[dict[str, Any]]:
     """Train, select by validation, test once; return one result for each seed.
 
     Goes on from the newest checkpoint in `workdir`; a finished run is not repeated.
+
+    Args:
+      config: of the run.
+      workdir: a folder for this run alone.
+      recipe: the recipe's own config, to which the rules of the benchmark compare the
+        run; without one it is compared with itself.
+      parity: "params" if the sizes were solved to match the base Transformer's.
 
     Raises:
       DataError, WorkdirError, CheckpointError, NotFinite, Interrupted: see there.
@@ -71,14 +90,18 @@ def train_and_evaluate(config: ConfigDict, workdir: Path) -> list[dict[str, Any]
     check_counts(config)
     with contextlib.ExitStack() as stack:
         stack.enter_context(FolderLock(workdir))
-        return _train_and_evaluate(config, workdir, stack)
+        return _train_and_evaluate(config, workdir, recipe or config, parity, stack)
 
 
 def _train_and_evaluate(
-    config: ConfigDict, workdir: Path, stack: contextlib.ExitStack
+    config: ConfigDict,
+    workdir: Path,
+    recipe: ConfigDict,
+    parity: str,
+    stack: contextlib.ExitStack,
 ) -> list[dict[str, Any]]:
     # -- Data, and whose workdir this is ---------------------------------------------
-    identity = resolved_config(config, config_layers(config))
+    identity = resolved_config(config, config_mixers(config))
     seeds = range(config.seed, config.seed + config.num_seeds)
     folders = result_folders(workdir, seeds)
     task = make_task(config.task, **config.data)
@@ -99,6 +122,8 @@ def _train_and_evaluate(
 
     # -- State: fresh, or from the newest checkpoint ---------------------------------
     state = program.init(jnp.array(seeds), train_split.inputs)
+    parameters = sum(p[0].size for p in jax.tree.leaves(state.params))
+    rules = check_rules(config, recipe, task, parameters, parity)
     best = Best.before_training(state)
     checkpoints = stack.enter_context(Checkpoints(workdir))
     restored = checkpoints.restore(like=Snapshot(state, best))
@@ -120,7 +145,9 @@ def _train_and_evaluate(
         num_examples=len(train_split.labels),
     )
     call = (state, *train_split, indices_of_call(0, 1), np.int32(1))
-    program, train = compile_training(program, call, fixed=config.train.accumulate > 0)
+    program, train, flops = compile_training(
+        program, call, fixed=config.train.accumulate > 0
+    )
     if program.accumulate > 1:
         log.say(f"each batch is computed in {program.accumulate} parts, to fit memory")
     evaluator = Evaluator(program, config.run.eval_batch_size)
@@ -182,7 +209,10 @@ def _train_and_evaluate(
         },
         readers=dataset.manifest["readers"],
         accumulate=program.accumulate,
-        parameters=sum(p[0].size for p in jax.tree.leaves(state.params)),
+        parameters=parameters,
+        flops={"forward": forward_flops(program.model, train_split.inputs), **flops},
+        rules=rules,
+        command=repeat_command(config, recipe),
         peak_memory=peak_memory(train),
         device=describe_device(program.mesh),
         records=records,
@@ -202,18 +232,22 @@ def _train_and_evaluate(
 
 def compile_training(
     program: Program, call: tuple[Any, ...], fixed: bool
-) -> tuple[Program, jax.stages.Compiled]:
+) -> tuple[Program, jax.stages.Compiled, dict[str, float | None]]:
     """Compile the training call in as few parts of a batch as fit into memory.
+
+    Returns what computes, and the operations of a step of all seeds.
 
     Raises:
       ValueError: not even single examples fit.
     """
     usable = usable_memory(program.mesh)
     while True:
-        compiled = Program.train.lower(program, *call).compile()
+        traced = Program.train.trace(program, *call)
+        lowered = traced.lower()
+        compiled = lowered.compile()
         needed = call_memory(compiled)
         if fixed or needed <= usable:
-            return program, compiled
+            return program, compiled, _step_flops(program, traced, lowered)
         batch = call[-2].shape[-1] // program.mesh.size  # examples on one device
         # Twice the parts, or as many as the excess suggests, of equal size.
         wanted = program.accumulate * max(2, round(needed / usable))
@@ -225,6 +259,20 @@ def compile_training(
                 "take a smaller batch or model, or fewer seeds"
             )
         program = dataclasses.replace(program, accumulate=parts[0])
+
+
+def _step_flops(
+    program: Program, traced: jax.stages.Traced, lowered: jax.stages.Lowered
+) -> dict[str, float | None]:
+    """Return the operations of a step of all seeds: this project's count, and XLA's.
+
+    XLA counts those of one device.
+    """
+    on_device = (lowered.cost_analysis() or {}).get("flops")
+    return {
+        "train_step": count_flops(traced.jaxpr),
+        "xla_train_step": on_device and on_device * program.mesh.size,
+    }
 
 
 def _next_stop(step: int, config: ConfigDict) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lra_fnet.protocol import config_hash, differences
+from lra_fnet.protocol import config_hash, differences, placeless
 from lra_fnet.result import FILE_NAME, write_json
 
 CONFIG_FILE = "config.json"
@@ -21,6 +21,21 @@ def default_workdir(identity: Mapping[str, Any]) -> Path:
     seeds = f"seed{first}" if count == 1 else f"seeds{first}-{first + count - 1}"
     parts = (identity["model"], identity["recipe"], seeds, config_hash(identity))
     return Path("runs", identity["task"], "-".join(parts))
+
+
+def beside_other_data(workdir: Path, checksum: str | None) -> Path:
+    """Return the workdir, or a folder beside it where it holds a run on other data.
+
+    Args:
+      workdir: as the run is called.
+      checksum: of the data of the run; None if that is not known yet.
+    """
+    path = workdir / CONFIG_FILE
+    if checksum is None or not path.exists():
+        return workdir
+    if read_claim(workdir)["data_checksum"] == checksum:
+        return workdir
+    return workdir.with_name(f"{workdir.name}-{checksum[:8]}")
 
 
 def claim(workdir: Path, identity: Mapping[str, Any], checksum: str) -> None:
@@ -76,5 +91,5 @@ def finished_results(folders: Sequence[Path]) -> list[dict[str, Any]] | None:
 
 
 def _without_run(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config without the section that cannot change a result."""
-    return {key: value for key, value in identity.items() if key != "run"}
+    """Return a config without what cannot change a result."""
+    return {key: value for key, value in placeless(identity).items() if key != "run"}

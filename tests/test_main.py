@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 from configs.listops import get_config
-from lra_fnet.build import config_layers, make_program
+from lra_fnet.build import config_mixers, make_program
 from lra_fnet.cli import with_recipe
 from lra_fnet.protocol import OUTSIDE_HASH, config_hash, resolved_config
 from lra_fnet.workdir import default_workdir
@@ -20,7 +20,7 @@ RECIPES = ("quick", "lra2020", "strong")
 
 
 def identity_of(config):
-    return resolved_config(config, config_layers(config))
+    return resolved_config(config, config_mixers(config))
 
 
 @pytest.mark.parametrize("name", task_names())

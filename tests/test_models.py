@@ -5,6 +5,7 @@ import runpy
 import pytest
 
 from lra_fnet import models
+from lra_fnet.build import count_parameters
 from lra_fnet.mixers import mixer_names
 from tasks import make_task
 from tiny_runs import ROOT
@@ -23,7 +24,7 @@ def test_the_sum_over_layers_is_the_count_of_the_whole_model(sizes, name, task_n
     config = runpy.run_path(str(path))["get_config"]("lra2020")
     config.model = name
     task = make_task(config.task, **config.data)
-    assert row.parameters[task_name] == models.count_model(config, task)
+    assert row.parameters[task_name] == count_parameters(config, task)
 
 
 def test_the_transformer_of_listops_has_four_square_matrices_a_layer(sizes):

@@ -2,14 +2,18 @@
 
 The contract, `mixer(x, mask, train)` with x (b, l, d) and mask (b, l), True on real
 tokens, is that the result has the shape and dtype of x. The fields of the class are
-its hyperparameters; width and length come from x.
+its hyperparameters; width and length come from x. Mixers of other packages are found
+by their module's name, or by an entry point of the group `lra_fnet.mixers`.
 """
 
 import difflib
 import importlib
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import flax.linen as nn
+
+ENTRY_POINTS = "lra_fnet.mixers"
 
 
 def mixer_names() -> list[str]:
@@ -18,18 +22,53 @@ def mixer_names() -> list[str]:
     return sorted(file.stem for file in files)
 
 
+def installed_mixers() -> dict[str, EntryPoint]:
+    """Return what other packages offer, by name; this folder's names come first."""
+    points = sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
+    return {point.name: point for point in points if point.name not in mixer_names()}
+
+
 def mixer_class(name: str) -> type[nn.Module]:
-    """Return the class `Mixer` of `lra_fnet/mixers/<name>.py`.
+    """Return the class `Mixer` of a file of this folder, or of another package.
+
+    Args:
+      name: a file here, an entry point, or a module such as `package.module`.
 
     Raises:
-      ValueError: no such file; names the closest and all there are.
+      ValueError: none has this name (the closest and all there are are named), or what
+        has it is no module with a class `Mixer`.
     """
-    names = mixer_names()
-    if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ";"
-        raise ValueError(f"unknown model {name!r}{hint} have: {', '.join(names)}")
-    return importlib.import_module(f"lra_fnet.mixers.{name}").Mixer
+    if name in mixer_names():
+        return importlib.import_module(f"lra_fnet.mixers.{name}").Mixer
+    if name in installed_mixers():
+        return _mixer_of(name, installed_mixers()[name].load())
+    if "." in name:
+        return _mixer_of(name, _module(name))
+    names = [*mixer_names(), *installed_mixers()]
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ";"
+    raise ValueError(f"unknown model {name!r}{hint} have: {', '.join(names)}")
+
+
+def _module(name: str) -> object:
+    """Import a module of another package."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise  # the module is there, and something it needs is not
+        raise ValueError(
+            f"unknown model {name!r}: there is no module {error.name!r}; run from its "
+            "folder, install it, or add its folder to PYTHONPATH"
+        ) from error
+
+
+def _mixer_of(name: str, found: object) -> type[nn.Module]:
+    """Return the class itself, or the class `Mixer` of a module."""
+    mixer_type = getattr(found, "Mixer", found)
+    if isinstance(mixer_type, type) and issubclass(mixer_type, nn.Module):
+        return mixer_type
+    raise ValueError(f"model {name!r} has no class Mixer(flax.linen.Module)")
 
 
 def layer_names(
