@@ -71,7 +71,7 @@ def quick(config: ConfigDict) -> None:
     config.data.num_test = 2_000
     config.num_layers = 2
     config.train.batch_size = 32
-    config.train.num_steps = 600
+    config.train.num_steps = 400
     config.run.eval_batch_size = 32
 
 

@@ -47,13 +47,14 @@ def quick(config: ConfigDict) -> None:
     """Shrink the model and the number of pairs, never their length."""
     set_quick(config)
     config.data.num_train = 8_000
-    config.data.num_validation = 500
-    config.data.num_test = 1_000
+    config.data.num_validation = 250
+    config.data.num_test = 500
     config.num_layers = 2
     # As in FNet's own pooler; its transform puts the sum over all positions there.
     config.encoder.pool = "first"
     config.train.batch_size = 8
-    config.train.num_steps = 400
+    config.train.num_steps = 240
+    config.train.eval_every = 120
     config.run.checkpoint_every = 100
     config.run.eval_batch_size = 8
 
