@@ -1,6 +1,6 @@
 # make task=listops    trains and evaluates one cell; `make` alone says what else there is.
 
-tasks := $(filter-out __init__ common table,$(basename $(notdir $(wildcard configs/*.py))))
+all_tasks := $(filter-out __init__ common table,$(basename $(notdir $(wildcard configs/*.py))))
 model := fnet
 seed := 0
 seeds := 1
@@ -26,10 +26,10 @@ else
 .DEFAULT_GOAL := help
 endif
 
-.PHONY: help train data check-data export conform new-mixer models docs eval which-run test lint format lock clean
+.PHONY: help train data check-data export conform new-mixer models docs smoke eval which-run test lint format lock clean
 help:
 	@echo "make task=TASK     train, evaluate and print the result of one cell"
-	@echo "                   TASK     $(tasks)"
+	@echo "                   TASK     $(all_tasks)"
 	@echo "                   model=   $(model) (default), or another file of lra_fnet/mixers"
 	@echo "                   recipe=  quick (default on CPUs), lra2020 (default elsewhere), strong"
 	@echo "                   seed=    $(seed) (default); seeds=5 trains five from there in one program"
@@ -44,6 +44,7 @@ help:
 	@echo "make export task=TASK format=tfds [to=FOLDER ...]    write data for other frameworks"
 	@echo "make models        all mixers: formula, cost, parameters, reference"
 	@echo "make new-mixer name=NAME   begin one of your own; make conform model=NAME checks it"
+	@echo "make smoke [tasks= models=]   two steps of every mixer on every task, LRA sizes"
 	@echo "make eval workdir=RUN   evaluate a saved run in a new process"
 	@echo "make test          lint, types and tests, offline, minutes on two cores"
 	@echo "make lint, format, lock, clean"
@@ -52,8 +53,8 @@ help:
 	@echo "or in LRA_DATA. Everything is installed into .venv from requirements/."
 
 ifdef task
-ifeq ($(filter $(task),$(tasks)),)
-$(error unknown task "$(task)"; have: $(tasks). For example: make task=listops)
+ifeq ($(filter $(task),$(all_tasks)),)
+$(error unknown task "$(task)"; have: $(all_tasks). For example: make task=listops)
 endif
 endif
 
@@ -82,7 +83,7 @@ endif
 	$(prepare) --action=export $(addprefix --to=,$(to))
 else
 data check-data:
-	@status=0; for task in $(tasks); do \
+	@status=0; for task in $(all_tasks); do \
 	  $(MAKE) --no-print-directory $@ task=$$task || status=1; \
 	done; exit $$status
 
@@ -96,6 +97,10 @@ new-mixer: .venv/installed-$(accel)
 
 conform: .venv/installed-$(accel)
 	$(python) -m lra_fnet.conform --model=$(model)
+
+smoke: .venv/installed-$(accel)
+	$(python) -m lra_fnet.smoke $(if $(tasks),--tasks="$(tasks)") \
+	  $(if $(models),--models="$(models)")
 
 models docs: .venv/installed-$(accel)
 	$(python) -m lra_fnet.models $(if $(filter docs,$@),--write=docs/mixers.md)

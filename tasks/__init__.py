@@ -7,7 +7,15 @@ from typing import Any
 
 from tasks._task import SPLITS, DataError, Split, Task
 
-__all__ = ["SPLITS", "DataError", "Split", "Task", "make_task", "task_names"]
+__all__ = [
+    "SPLITS",
+    "DataError",
+    "Split",
+    "Task",
+    "check_task_name",
+    "make_task",
+    "task_names",
+]
 
 
 def task_names() -> list[str]:
@@ -16,15 +24,24 @@ def task_names() -> list[str]:
     return sorted(file.stem for file in files)
 
 
-def make_task(name: str, **options: Any) -> Task:
-    """Return the task called `name`, made with the options of its `make_task`.
+def check_task_name(name: str) -> None:
+    """Check that there is a task of this name.
 
     Raises:
-      ValueError: no such task, or an option the task does not have.
+      ValueError: there is none; names the closest and all there are.
     """
     names = task_names()
     if name not in names:
         close = difflib.get_close_matches(name, names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ";"
         raise ValueError(f"unknown task {name!r}{hint} have: {', '.join(names)}")
+
+
+def make_task(name: str, **options: Any) -> Task:
+    """Return the task called `name`, made with the options of its `make_task`.
+
+    Raises:
+      ValueError: no such task, or an option the task does not have.
+    """
+    check_task_name(name)
     return importlib.import_module(f"tasks.{name}").make_task(**options)
