@@ -48,7 +48,7 @@ def cells(tasks: Sequence[str], models: Sequence[str]) -> Iterator[tuple[str, st
 
 
 def command(task: str, model: str, workdir: Path) -> list[str]:
-    """Return the command line of a cell: recipe lra2020, with few examples and steps."""
+    """Return the command line of a cell: lra2020 with few examples and steps."""
     values = dict(SMALL)
     if task != "listops":  # it has no sample: its examples are made in any number
         values["data.source"] = "sample"
