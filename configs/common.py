@@ -43,7 +43,7 @@ def common_config() -> ConfigDict:
 
     # Mixers: one line of hyperparameters per baseline.
     config.mixers = ConfigDict()
-    config.mixers.fnet = ConfigDict()
+    config.mixers.fnet = ConfigDict({"algorithm": "auto"})  # or lra_fnet.fourier's
     config.mixers.transformer = ConfigDict(
         {"num_heads": 8, "qkv_dim": 0, "dropout_rate": 0.1}  # qkv_dim 0: the width
     )

@@ -5,50 +5,133 @@ F_d are the unnormalised discrete Fourier transforms over the length l and the w
 so y[n, k] = sum over m, j of cos(2 pi (n m / l + k j / d)) x[m, j].
 """
 
+import difflib
+import functools
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from lra_fnet import fourier_algorithms, fourier_matrices
+from lra_fnet.fourier_choice import measured_choice
+from lra_fnet.fourier_matrices import LARGEST_TABLE, exactly, in_float16, stages
 
-@jax.custom_vjp
-def fourier_mix(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
+Operator = Callable[[Array], Array]
+AUTO = "auto"
+
+
+def fourier_mix(
+    x: Float[Array, "*b l d"], algorithm: str = AUTO
+) -> Float[Array, "*b l d"]:
     """Return Re(F_l F_d x) over the last two axes, in the dtype of x.
 
-    The transform runs in float32 or wider: the sums reach the thousands for unit
-    normal inputs. Cost: 2.5 l d log2(l d) real operations, any length and width.
+    It is computed in float32 or wider: the sums reach the thousands for unit normal
+    inputs. The derivative is the transform again, of the gradient, and saves nothing.
+
+    Args:
+      x: real numbers.
+      algorithm: a name in ALGORITHMS; "auto": what was measured to be fastest.
+
+    Raises:
+      ValueError: no such algorithm, or not for this length and width.
 
     >>> fourier_mix(jnp.ones((2, 3)))
     Array([[6., 0., 0.],
            [0., 0., 0.]], dtype=float32)
     """
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    return _half_spectrum_mix(wide).astype(x.dtype)
+    check_algorithm(algorithm)
+    length, width = x.shape[-2:]
+    if algorithm == AUTO:
+        algorithm = chosen_algorithm(length, width, str(x.dtype))
+    elif not supports(algorithm, length, width):
+        raise ValueError(
+            f"algorithm {algorithm!r} would need a table of more than {LARGEST_TABLE} "
+            f"points at length {length} and width {width}; take 'real_fft' or 'auto'"
+        )
+    return ALGORITHMS[algorithm](x)
 
 
-def _forward(x: Float[Array, "*b l d"]) -> tuple[Float[Array, "*b l d"], None]:
-    """Save nothing: the derivative of a linear map does not depend on its input."""
-    return fourier_mix(x), None
+def chosen_algorithm(
+    length: int, width: int, dtype: str, backend: str | None = None
+) -> str:
+    """Return what "auto" stands for on a backend, by default the one JAX computes on.
 
-
-def _backward(_: None, gradient: Float[Array, "*b l d"]) -> tuple:
-    """Apply the operator again: it is symmetric in n and m, so its own transpose.
-
-    Differentiating through the complex FFT would save and compute more.
+    >>> chosen_algorithm(2048, 512, "float32", backend="none")
+    'real_fft'
     """
-    return (fourier_mix(gradient),)
+    choice = measured_choice(backend or jax.default_backend(), length, width, dtype)
+    return choice if choice and supports(choice, length, width) else "real_fft"
 
 
-fourier_mix.defvjp(_forward, _backward)
+def check_algorithm(algorithm: str) -> None:
+    """Check the name of an algorithm.
 
-
-def _half_spectrum_mix(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
-    """Transform to half the columns and reflect them: y[n, d - k] = y[-n mod l, k].
-
-    The reflection holds because x is real. One real FFT does half the work of the
-    complex one, and only real arrays are read and written around it.
+    Raises:
+      ValueError: there is none; names the closest and all there are.
     """
-    width = x.shape[-1]
-    half = jnp.fft.rfft2(x).real  # (b, l, d // 2 + 1)
-    inner = half[..., 1 : (width + 1) // 2]
-    reflected = jnp.roll(jnp.flip(inner, axis=(-2, -1)), 1, axis=-2)
-    return jnp.concatenate([half, reflected], axis=-1)
+    names = (AUTO, *ALGORITHMS)
+    if algorithm not in names:
+        close = difflib.get_close_matches(algorithm, names, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ";"
+        raise ValueError(
+            f"unknown algorithm {algorithm!r}{hint} have: {', '.join(names)}"
+        )
+
+
+def supports(algorithm: str, length: int, width: int) -> bool:
+    """Tell whether the tables of an algorithm are small enough for a shape.
+
+    >>> supports("two_stage", 16_384, 128), supports("two_stage", 16_381, 128)
+    (True, False)
+    """
+    if algorithm.startswith("matrix"):
+        return max(length, width) <= LARGEST_TABLE
+    if algorithm.startswith("two_stage"):  # a long prime has one stage alone
+        return max(*stages(length), width) <= LARGEST_TABLE
+    return True
+
+
+def widened(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
+    """Return x in float32 or wider: jax.numpy.fft has no bfloat16."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def symmetric(operator: Operator) -> Operator:
+    """Run a linear operator in float32 or wider, and again as its own derivative.
+
+    A symmetric operator is its own transpose. Differentiating through the complex
+    transform inside it would save and compute more.
+    """
+    wide = in_wide(operator)
+    mix = jax.custom_vjp(wide)
+    mix.defvjp(lambda x: (wide(x), None), lambda _, gradient: (wide(gradient),))
+    return mix
+
+
+def in_wide(operator: Operator) -> Operator:
+    """Run an operator in float32 or wider, and return the dtype of x."""
+
+    @functools.wraps(operator)
+    def wide(x: Array) -> Array:
+        return operator(widened(x)).astype(x.dtype)
+
+    return wide
+
+
+ALGORITHMS: Mapping[str, Operator] = MappingProxyType(
+    {
+        # The baseline: also differentiated as the paper's code is.
+        "published": in_wide(fourier_algorithms.published),
+        "real_fft": symmetric(fourier_algorithms.real_fft),
+        "folded_fft": symmetric(fourier_algorithms.folded_fft),
+        "matrix": symmetric(exactly(fourier_matrices.matrix)),
+        "two_stage": symmetric(exactly(fourier_matrices.two_stage)),
+        "matrix_float16": symmetric(in_float16(fourier_matrices.matrix)),
+        "two_stage_float16": symmetric(in_float16(fourier_matrices.two_stage)),
+    }
+)
+# Exact to the rounding of float32. The others' error is below that of bfloat16, and
+# only for it "auto" may stand for them.
+EXACT = tuple(name for name in ALGORITHMS if not name.endswith("float16"))

@@ -5,7 +5,7 @@ from typing import ClassVar
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.fourier import fourier_mix
+from lra_fnet.fourier import check_algorithm, chosen_algorithm, fourier_mix
 
 
 class Mixer(nn.Module):
@@ -15,6 +15,8 @@ class Mixer(nn.Module):
     Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, section 3.2.
     """
 
+    algorithm: str = "auto"  # a name in lra_fnet.fourier.ALGORITHMS
+
     formula: ClassVar[str] = "y = Re(F_l F_d x)"
     cost: ClassVar[str] = "l d (log l + log d)"
     # The transform multiplies the standard deviation by sqrt(l d / 2), hundreds at
@@ -22,9 +24,25 @@ class Mixer(nn.Module):
     norm_placement: ClassVar[str] = "post"
     mixes_padding: ClassVar[str] = "every output is a sum over all l positions"
 
+    def __post_init__(self) -> None:
+        """Check the name of the algorithm.
+
+        Raises:
+          ValueError: there is none of that name.
+        """
+        check_algorithm(self.algorithm)
+        super().__post_init__()
+
     @nn.compact
     def __call__(
         self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
     ) -> Float[Array, "b l d"]:
         """Mix over length and width, padding included, as in the published model."""
-        return fourier_mix(x)
+        return fourier_mix(x, self.algorithm)
+
+    def choice(self, length: int, width: int, dtype: str) -> str:
+        """Return a line for the run's log: what "auto" stands for."""
+        algorithm = self.algorithm
+        if algorithm == "auto":
+            algorithm = chosen_algorithm(length, width, dtype)
+        return f"Fourier transform by {algorithm}"

@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.mixers._spectrum import half_spectrum, reflect, widened
+from lra_fnet.fourier import widened
+from lra_fnet.fourier_algorithms import mirrored_rows, with_mirrored_columns
 
 
 class Mixer(nn.Module):
@@ -30,5 +31,6 @@ class Mixer(nn.Module):
         self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
     ) -> Float[Array, "b l d"]:
         """Mix over length and width, padding included, as FNet does."""
-        magnitude = jnp.abs(half_spectrum(widened(x)))
-        return reflect(magnitude, magnitude, x.shape[-1]).astype(x.dtype)
+        half = jnp.abs(jnp.fft.rfft2(widened(x)))
+        mirrored = mirrored_rows(half)
+        return with_mirrored_columns(half, mirrored, x.shape[-1]).astype(x.dtype)

@@ -3,9 +3,11 @@
 from typing import ClassVar
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.mixers._spectrum import half_spectrum, reflect, symmetric
+from lra_fnet.fourier import symmetric
+from lra_fnet.fourier_algorithms import mirrored_rows, with_mirrored_columns
 
 
 class Mixer(nn.Module):
@@ -35,5 +37,6 @@ class Mixer(nn.Module):
 @symmetric
 def hartley_mix(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
     """Return Re - Im of the transform; where it is mirrored, Im changes its sign."""
-    half = half_spectrum(x)
-    return reflect(half.real - half.imag, half.real + half.imag, x.shape[-1])
+    half = jnp.fft.rfft2(x)
+    mirrored = mirrored_rows(half.real + half.imag)
+    return with_mirrored_columns(half.real - half.imag, mirrored, x.shape[-1])
