@@ -1,0 +1,213 @@
+"""Intervals and tests: textbook values, and simulated coverage."""
+
+import math
+
+import numpy as np
+import pytest
+from numpy.polynomial.hermite_e import hermegauss
+
+from lra_fnet.comparison import (
+    MCNEMAR,
+    PAIRED,
+    PAIRED_EXAMPLES,
+    UNPAIRED,
+    Answers,
+    compare,
+    difference_interval,
+    holm,
+    mcnemar,
+    ranks,
+)
+from lra_fnet.stats import (
+    FROM_COUNTS,
+    ONE_SEED,
+    SEEDS_AND_EXAMPLES,
+    Part,
+    binomial_interval,
+    half_width,
+    one_seed,
+    p_value,
+    seeds_and_examples,
+    seeds_with_counts,
+    t_interval,
+    variance_of_mean,
+)
+
+# Extra hours of sleep of ten patients, second drug less first: Student, The probable
+# error of a mean (Biometrika 1908), section IX.
+SLEEP = [1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]
+
+
+@pytest.mark.parametrize(
+    ("correct", "total", "low", "high"),
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_binomial_intervals_are_those_of_newcombe(correct, total, low, high):
+    # Newcombe, Two-sided confidence intervals for the single proportion (Statistics in
+    # Medicine 1998), table I, method 3.
+    assert binomial_interval(correct, total) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_the_t_interval_of_students_sleep_data_is_the_known_one():
+    # As printed by R's help page of t.test for the same data.
+    assert t_interval(SLEEP) == pytest.approx((0.7001142, 2.4598858), abs=1e-6)
+
+
+def test_the_p_value_of_students_sleep_data_is_the_known_one():
+    p = p_value(float(np.mean(SLEEP)), [variance_of_mean(SLEEP)])
+    assert p == pytest.approx(0.002833, abs=1e-6)  # R's help page, as above
+
+
+def test_parts_of_a_variance_add_up_to_the_normal_interval_where_much_is_known():
+    parts = [Part(9.0, 10**7), Part(16.0, 10**7)]
+    assert half_width(parts) == pytest.approx(1.959964 * 5, rel=1e-4)
+
+
+def test_mcnemars_test_of_the_tonsillectomy_study_is_exact():
+    # 85 sibling pairs, 7 and 15 of them discordant: Rice, Mathematical Statistics and
+    # Data Analysis, section 13.4 (Johnson and Johnson, 1972).
+    first = np.array([True] * 37 + [True] * 7 + [False] * 15 + [False] * 26)
+    second = np.array([True] * 37 + [False] * 7 + [True] * 15 + [False] * 26)
+    by_hand = 2 * sum(math.comb(22, k) for k in range(8)) / 2**22
+    assert mcnemar(first, second) == pytest.approx(by_hand)
+    assert mcnemar(first, first) == 1.0
+
+
+def test_holms_correction_keeps_order_and_never_passes_one():
+    assert holm([]) == []
+    assert holm([0.5, 0.9, 0.001]) == pytest.approx([1.0, 1.0, 0.003])
+
+
+def test_one_seed_is_a_binomial_interval_and_says_so():
+    estimate = one_seed(81, 263)
+    assert (estimate.low, estimate.high) == binomial_interval(81, 263)
+    assert estimate.covers == ONE_SEED
+
+
+def test_a_perfect_score_still_has_an_interval():
+    estimate = seeds_and_examples(np.ones((3, 50), bool))
+    assert (estimate.low, estimate.high) == binomial_interval(50, 50)
+    assert seeds_with_counts([50, 50], 50).low < 1.0
+
+
+def test_counts_alone_give_no_narrower_interval_than_the_answers(simulate):
+    for _ in range(20):
+        correct = simulate(3, 300, seed_spread=0.1)
+        exact = seeds_and_examples(correct)
+        cautious = seeds_with_counts(correct.sum(axis=1).tolist(), 300)
+        assert cautious.mean == pytest.approx(exact.mean)
+        assert cautious.high - cautious.low >= exact.high - exact.low
+        assert (exact.covers, cautious.covers) == (SEEDS_AND_EXAMPLES, FROM_COUNTS)
+
+
+@pytest.mark.parametrize("seed_spread", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("num_seeds", [2, 3, 5])
+def test_the_interval_over_seeds_and_examples_covers_what_it_says(
+    simulate, num_seeds, seed_spread
+):
+    truth = expected_accuracy(seed_spread)
+    covered = [
+        estimate.low <= truth <= estimate.high
+        for estimate in (
+            seeds_and_examples(simulate(num_seeds, 400, seed_spread))
+            for _ in range(400)
+        )
+    ]
+    assert np.mean(covered) >= 0.92  # 0.95 less three standard errors
+
+
+def test_the_interval_over_seeds_and_examples_is_not_much_too_wide(simulate):
+    truth = expected_accuracy(0.5)
+    estimates = [seeds_and_examples(simulate(5, 2_000, 0.5)) for _ in range(300)]
+    covered = np.mean([e.low <= truth <= e.high for e in estimates])
+    assert 0.91 <= covered <= 0.985
+
+
+def test_a_binomial_interval_over_one_seed_misses_the_spread_over_seeds(simulate):
+    truth = expected_accuracy(0.5)
+    estimates = [one_seed(int(simulate(1, 2_000, 0.5).sum()), 2_000) for _ in range(99)]
+    assert np.mean([e.low <= truth <= e.high for e in estimates]) < 0.5
+
+
+def test_the_test_that_is_used_is_the_one_that_fits_the_seeds(simulate):
+    one, three = (answers(simulate(seeds, 200, 0.1)) for seeds in (1, 3))
+    counts = Answers(seeds_with_counts([90, 95], 200))
+    assert compare(one, one).test == MCNEMAR
+    assert compare(one, three).test == PAIRED_EXAMPLES
+    assert compare(three, three).test == PAIRED
+    assert compare(three, counts).test == UNPAIRED
+
+
+def test_the_interval_of_a_difference_excludes_zero_where_p_is_small(simulate):
+    first = answers(simulate(3, 400, 0.05))
+    for shift in (0.0, 0.2, 0.5, 1.0):
+        second = answers(simulate(3, 400, 0.05, mean=0.5 + shift))
+        low, high = difference_interval(first, second)
+        assert (compare(first, second).p < 0.05) == (not low <= 0 <= high)
+
+
+@pytest.mark.parametrize("num_seeds", [1, 3])
+def test_equal_models_are_ties(simulate, num_seeds):
+    spread = 0.1 if num_seeds > 1 else 0.0  # one seed says nothing about others
+    separated = 0
+    for _ in range(60):
+        shared = simulate.examples(400)
+        models = {
+            name: answers(simulate(num_seeds, 400, spread, examples=shared))
+            for name in "abcd"
+        }
+        separated += set(ranks(models).values()) != {1}
+    assert separated / 60 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 60)
+
+
+def test_clearly_better_models_rank_before_worse_ones(simulate):
+    shared = simulate.examples(1_000)
+    means = {"best": 2.0, "also best": 2.0, "middle": 0.5, "worst": -1.5}
+    models = {
+        name: answers(simulate(3, 1_000, 0.02, mean=mean, examples=shared))
+        for name, mean in means.items()
+    }
+    assert ranks(models) == {"best": 1, "also best": 1, "middle": 3, "worst": 4}
+    assert ranks({"alone": models["best"]}) == {"alone": 1}
+
+
+# ---------------------------------------------------------------------------
+# Made-up answers: an example is harder or easier, a seed luckier or not, in logits.
+
+EXAMPLE_SPREAD = 1.5
+
+
+class Simulation:
+    def __init__(self):
+        self.generator = np.random.default_rng(0)
+
+    def examples(self, count):
+        return self.generator.normal(0, EXAMPLE_SPREAD, (1, count))
+
+    def __call__(self, seeds, count, seed_spread, mean=0.5, examples=None):
+        examples = self.examples(count) if examples is None else examples
+        luck = self.generator.normal(0, seed_spread, (seeds, 1))
+        share = 1 / (1 + np.exp(-(mean + luck + examples)))
+        return self.generator.random(share.shape) < share
+
+
+@pytest.fixture
+def simulate():
+    return Simulation()
+
+
+def expected_accuracy(seed_spread):
+    points, weights = hermegauss(80)
+    logits = 0.5 + math.hypot(seed_spread, EXAMPLE_SPREAD) * points
+    return float(weights @ (1 / (1 + np.exp(-logits))) / weights.sum())
+
+
+def answers(correct):
+    if len(correct) == 1:
+        return Answers(one_seed(int(correct.sum()), correct.shape[1]), correct)
+    return Answers(seeds_and_examples(correct), correct)
