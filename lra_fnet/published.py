@@ -1,46 +1,82 @@
-"""Accuracies others have published, each with where it was read. No JAX here."""
+"""Look up accuracies that others have published. No JAX here."""
 
 import dataclasses
+from collections.abc import Iterator
 
-LRA_README = "LRA repository, README of 8 November 2020"
-S4_TABLE_4 = "FNet's own runs, as listed in Gu et al., S4 (2021), table 4"
+from lra_fnet.published_numbers import ROWS, SOURCES, TASKS, Row
 
-TASKS = ("listops", "text", "retrieval", "image", "pathfinder")
-
-# Percent of the test split. None of these runs stated a seed or an interval.
-_LRA = {
-    "transformer": (36.37, 64.27, 57.46, 42.44, 71.40),
-    "local": (15.82, 52.98, 53.39, 41.46, 66.63),
-    "sparse": (17.07, 63.58, 59.59, 44.24, 71.71),
-    "longformer": (35.63, 62.85, 56.89, 42.22, 69.71),
-    "linformer": (35.70, 53.94, 52.27, 38.56, 76.34),
-    "reformer": (37.27, 56.10, 53.40, 38.07, 68.50),
-    "sinkhorn": (33.67, 61.20, 53.83, 41.23, 67.45),
-    "synthesizer": (36.99, 61.68, 54.67, 41.61, 69.45),
-    "bigbird": (36.05, 64.02, 59.29, 40.83, 74.87),
-    "linear_transformer": (16.13, 65.90, 53.09, 42.34, 75.30),
-    "performer": (18.01, 65.40, 53.82, 42.77, 77.05),
-}
-_S4 = {"fnet": (35.33, 65.11, 59.61, 38.67, 77.80)}
+# What a failed task of two classes counts in an average: a guess.
+GUESS = 50.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """Hold a published test accuracy in percent, and where it was read."""
+    """Hold a published test accuracy.
+
+    Attributes:
+      accuracy: in percent.
+      source: where it was read.
+      name: of the model, as published.
+      protocol: "original", "own" or "re-run"; see Source in published_numbers.
+      lra_inputs: whether its inputs are LRA's token ids; only then is a difference to
+        a run of this suite one of models.
+      remark: what else a reader should know.
+    """
 
     accuracy: float
     source: str
+    name: str
+    protocol: str
+    lra_inputs: bool
+    remark: str
 
 
 def published(model: str, task: str) -> Published | None:
-    """Return the published accuracy of a model on a task, None where none is known.
+    """Return the first published accuracy of a model on a task, None without one.
 
     >>> published("transformer", "listops").accuracy
     36.37
     """
+    return next(iter(all_published(model, task)), None)
+
+
+def all_published(model: str, task: str) -> list[Published]:
+    """Return all published accuracies of a mixer on a task, the original's first."""
     if task not in TASKS:
-        return None
-    for table, source in ((_LRA, LRA_README), (_S4, S4_TABLE_4)):
-        if model in table:
-            return Published(table[model][TASKS.index(task)], source)
-    return None
+        return []
+    rows = [(row, row.accuracies[TASKS.index(task)]) for row in published_rows(model)]
+    return [_as_published(row, cell) for row, cell in rows if cell is not None]
+
+
+def published_rows(model: str) -> Iterator[Row]:
+    """Yield the published lines of a mixer of this suite."""
+    return (row for row in ROWS if row.model == model)
+
+
+def averages(row: Row) -> tuple[float | None, float | None]:
+    """Return a line's averages of five and of six tasks, a failed Path-X as a guess.
+
+    >>> row = next(published_rows("fnet"))
+    >>> [round(average, 2) for average in averages(row)]
+    [55.3, 54.42]
+    """
+    *five, last = row.accuracies
+    if row.pathx_failed:
+        last = GUESS
+    known = [value for value in five if value is not None]
+    if len(known) < len(five):
+        return None, None
+    return sum(known) / 5, None if last is None else (sum(known) + last) / 6
+
+
+def _as_published(row: Row, accuracy: float) -> Published:
+    """Return one number of a line."""
+    source = SOURCES[row.source]
+    return Published(
+        accuracy,
+        source.citation,
+        row.name,
+        source.protocol,
+        source.lra_inputs,
+        source.remark,
+    )
