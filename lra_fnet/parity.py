@@ -69,6 +69,6 @@ def solve(count: Callable[[int], int], wanted: int, sizes: Sequence[int]) -> flo
     7.0
     """
     excess = Polynomial.fit(sizes, [count(size) - wanted for size in sizes], 2)
-    c, b, a = excess.convert().coef
+    c, b, a = (float(coefficient) for coefficient in excess.convert().coef)
     # The form of the root that is exact for a line, too, which is what an MLP gives.
     return -2 * c / (b + math.sqrt(max(b * b - 4 * a * c, 0.0)))

@@ -22,7 +22,7 @@ from tasks import check_task_name, task_names
 
 HYBRID = "hybrid"  # as a model: fnet with attention in its last layer
 DOES_NOT_FIT = ("a training call needs", "RESOURCE_EXHAUSTED")
-SMALL = {
+SMALL: dict[str, int | str] = {
     "train.num_steps": 2,
     "train.batch_size": 2,
     "train.eval_every": 2,
@@ -52,10 +52,9 @@ def command(task: str, model: str, workdir: Path) -> list[str]:
     values = dict(SMALL)
     if task != "listops":  # it has no sample: its examples are made in any number
         values["data.source"] = "sample"
-    mixers = {"model": model}
-    if model == HYBRID:
-        mixers = {"model": "fnet", "hybrid.num_layers": 1}
-    flags = [f"--config.{key}={value}" for key, value in (values | mixers).items()]
+    values["model"] = "fnet" if model == HYBRID else model
+    values["hybrid.num_layers"] = int(model == HYBRID)
+    flags = [f"--config.{key}={value}" for key, value in values.items()]
     config = f"--config=configs/{task}.py:lra2020"
     return [
         sys.executable,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 from configs.common import common_config
-from lra_fnet import conform
+from lra_fnet import contract
 from lra_fnet.layers import zero_padding
 from lra_fnet.mixers import mixer_class
 from tiny_runs import ROOT
@@ -99,21 +99,51 @@ class BranchesOnValues(Sound):
         return x if mask.all() else x * 2
 
 
+class LooksAtEveryPair(Sound):
+    @nn.compact
+    def __call__(self, x, mask, train):
+        closeness = jnp.tanh(x @ jnp.swapaxes(x, 1, 2))  # (b, l, l)
+        return x + closeness @ zero_padding(x, mask)
+
+
+class WritesItsCostInWords(Sound):
+    cost: ClassVar[str] = "cheap, mostly"
+
+
+class DividesByTheNorm(Sound):
+    @nn.compact
+    def __call__(self, x, mask, train):
+        scale = self.param("scale", nn.initializers.ones, ()).astype(x.dtype)
+        real = zero_padding(x, mask) * scale
+        norm = jnp.sqrt((real * real).sum(axis=(1, 2), keepdims=True))
+        return x + jnp.where(norm > 0, real / norm, 0)
+
+
+class ShiftsByAHash(Sound):
+    @nn.compact
+    def __call__(self, x, mask, train):
+        return x + hash("a string") % 1000
+
+
 class HasNoFormula(nn.Module):
     @nn.compact
     def __call__(self, x, mask, train):
         return x
 
 
+# Each but the one that starts a process.
+IN_THIS_PROCESS = contract.PROPERTIES[:-1]
+
+
 def broken(mixer_type, hyperparameters=None):
-    findings = conform.check_mixer(mixer_type, hyperparameters or {})
+    findings = contract.check_mixer(mixer_type, hyperparameters or {}, IN_THIS_PROCESS)
     return {f.name: f.detail for f in findings if not f.passed}
 
 
 def test_a_sound_mixer_passes_every_check():
-    findings = [*conform.check_mixer(Sound, {})]
+    findings = [*contract.check_mixer(Sound, {})]
     assert all(finding.passed for finding in findings)
-    assert len(findings) == 2 + len(conform.PROPERTIES)
+    assert len(findings) == 2 + len(contract.PROPERTIES)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +157,9 @@ def test_a_sound_mixer_passes_every_check():
         (DividesByTheCount, "rows of padding alone stay finite", "NaN"),
         (MixesTheBatch, "rows do not see each other", "permuted"),
         (AlwaysDrops, "only training is random", "evaluation depends"),
+        (DividesByTheNorm, "rows of padding alone stay finite", "a gradient is NaN"),
+        (LooksAtEveryPair, "memory grows as the cost says", "d^2) as l^1"),
+        (WritesItsCostInWords, "memory grows as the cost says", "write it like"),
         (HasNoFormula, "formula and cost are given", "formula, cost"),
     ],
 )
@@ -153,21 +186,21 @@ def test_control_flow_on_values_is_a_finding_and_no_crash():
 
 
 def test_a_class_may_say_that_it_is_bound_to_a_length():
-    trial = conform.make_trial(BindsItselfToItsLength())
-    finding = conform.any_length_works(trial)
+    trial = contract.make_trial(BindsItselfToItsLength())
+    finding = contract.any_length_works(trial)
     assert finding.passed and "a factor for every position" in finding.detail
 
 
 def test_a_class_may_refuse_a_length_of_one_in_words():
-    finding = conform.any_length_works(conform.make_trial(RefusesASingleToken()))
+    finding = contract.any_length_works(contract.make_trial(RefusesASingleToken()))
     assert finding.passed and "a token alone has no neighbour" in finding.detail
 
 
 def test_a_second_trace_is_found():
-    trial = conform.make_trial(Sound())
-    assert conform.a_second_call_does_not_compile(trial).passed
+    trial = contract.make_trial(Sound())
+    assert contract.a_second_call_does_not_compile(trial).passed
     other = dataclasses.replace(trial, x=trial.x.astype(jnp.bfloat16))
-    assert not conform.a_second_call_does_not_compile(other).passed
+    assert not contract.a_second_call_does_not_compile(other).passed
 
 
 def test_a_field_without_a_value_and_a_value_without_a_field_are_found():
@@ -178,10 +211,17 @@ def test_a_field_without_a_value_and_a_value_without_a_field_are_found():
     }
 
 
+def test_what_depends_on_the_process_is_found():
+    trials = [contract.make_trial(mixer()) for mixer in (Sound, ShiftsByAHash)]
+    sound, shifted = contract.checkpoints_score_the_same(trials)
+    assert sound.passed and not shifted.passed
+    assert "differs by" in shifted.detail
+
+
 def test_findings_carry_the_names_of_their_functions():
-    trial = conform.make_trial(mixer_class("fnet")(**common_config().mixers.fnet))
-    for check in conform.PROPERTIES:
-        assert check(trial).name == conform.in_words(check)
+    trial = contract.make_trial(mixer_class("fnet")(**common_config().mixers.fnet))
+    for check in contract.PROPERTIES:
+        assert check(trial).name == contract.in_words(check)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +239,7 @@ def test_the_command_prints_a_line_per_property(model, code, words):
 
 
 def test_the_library_imports_neither_configs_nor_tasks():
-    program = "import sys, lra_fnet.conform; print(*sys.modules)"
+    program = "import sys, lra_fnet.contract; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs.common import common_config
-from lra_fnet import conform
+from lra_fnet import contract
 from lra_fnet.mixers import mixer_class, mixer_names
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -15,7 +15,7 @@ NAMES = mixer_names()
 
 
 def trial_of(name):
-    return conform.make_trial(mixer_class(name)(**common_config().mixers[name]))
+    return contract.make_trial(mixer_class(name)(**common_config().mixers[name]))
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -24,7 +24,7 @@ def name(request):
 
 
 @pytest.fixture(scope="module")
-def trial(name) -> conform.Trial:
+def trial(name) -> contract.Trial:
     return trial_of(name)
 
 
@@ -33,44 +33,54 @@ def holds(finding):
 
 
 def test_formula_and_cost_are_given(name):
-    holds(conform.formula_and_cost_are_given(mixer_class(name)))
+    holds(contract.formula_and_cost_are_given(mixer_class(name)))
 
 
 def test_every_field_has_its_value_in_the_config_and_every_value_its_field(name):
     hyperparameters = common_config().mixers[name].to_dict()
-    holds(conform.fields_are_the_hyperparameters(mixer_class(name), hyperparameters))
+    holds(contract.fields_are_the_hyperparameters(mixer_class(name), hyperparameters))
 
 
 def test_shape_and_dtype_are_kept(trial):
-    holds(conform.shape_and_dtype_are_kept(trial))
+    holds(contract.shape_and_dtype_are_kept(trial))
 
 
 def test_padding_reaches_real_tokens_only_where_the_mixer_says_so(trial):
-    holds(conform.padding_stays_out(trial))
+    holds(contract.padding_stays_out(trial))
 
 
 def test_rows_of_padding_alone_stay_finite(trial):
-    holds(conform.rows_of_padding_alone_stay_finite(trial))
+    holds(contract.rows_of_padding_alone_stay_finite(trial))
 
 
 def test_permuting_the_batch_permutes_the_output(trial):
-    holds(conform.rows_do_not_see_each_other(trial))
+    holds(contract.rows_do_not_see_each_other(trial))
 
 
 def test_evaluation_is_deterministic_and_training_follows_its_key(trial):
-    holds(conform.only_training_is_random(trial))
+    holds(contract.only_training_is_random(trial))
 
 
 def test_every_parameter_gets_a_finite_gradient_that_is_not_zero(trial):
-    holds(conform.every_parameter_learns(trial))
+    holds(contract.every_parameter_learns(trial))
 
 
 def test_other_lengths_work(trial):
-    holds(conform.any_length_works(trial))
+    holds(contract.any_length_works(trial))
 
 
 def test_a_second_call_does_not_compile(trial):
-    holds(conform.a_second_call_does_not_compile(trial))
+    holds(contract.a_second_call_does_not_compile(trial))
+
+
+def test_memory_grows_as_the_cost_says(trial):
+    holds(contract.memory_grows_as_the_cost_says(trial))
+
+
+def test_checkpoints_score_the_same_in_another_process():
+    findings = contract.checkpoints_score_the_same([trial_of(n) for n in NAMES])
+    failed = [n for n, f in zip(NAMES, findings, strict=True) if not f.passed]
+    assert not failed
 
 
 def parameter_list(trial):
@@ -96,7 +106,7 @@ def test_every_mixer_has_its_line_in_the_config():
 
 def test_attention_equals_softmax_over_the_real_tokens_in_float64():
     mixer = mixer_class("transformer")(num_heads=1, qkv_dim=19, dropout_rate=0.0)
-    trial = conform.make_trial(mixer)
+    trial = contract.make_trial(mixer)
     weights = {
         name: np.asarray(leaf["kernel"], np.float64)
         for name, leaf in trial.params["params"][
