@@ -4,6 +4,7 @@ A cache is a folder of plain arrays and a manifest:
 
     <root>/<task>/<source>-<key>/manifest.json
                                  {train,validation,test}_{inputs,labels}.npy
+                                 test_features.npz
 
 The key is a hash of the task's provenance, so other options make another folder. A
 build happens in a sibling folder that is renamed when it is complete.
@@ -16,6 +17,7 @@ import json
 import os
 import shutil
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,8 +28,9 @@ import numpy as np
 from lra_fnet.lock import FolderLock
 from tasks import SPLITS, DataError, Split, Task
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
+FEATURES = "test_features.npz"  # not in the checksum: no model sees what is in it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +65,17 @@ def load_dataset(task: Task, root: Path) -> Dataset:
     if not folder.exists():
         build_cache(task, folder)
     return open_cache(task, folder)
+
+
+def cached_checksum(task: Task, root: Path) -> str | None:
+    """Return the data checksum of a task's cache, None where there is no sound one.
+
+    Only the manifest is read; opening the cache verifies the rest.
+    """
+    try:
+        return _read_manifest(cache_folder(task, root))["checksum"]
+    except DataError:
+        return None
 
 
 def cache_folder(task: Task, root: Path) -> Path:
@@ -106,6 +120,9 @@ def _write_cache(task: Task, aside: Path) -> None:
         check_split(task, name, splits[name])
         for kind in ("inputs", "labels"):
             _save(aside / f"{name}_{kind}.npy", getattr(splits[name], kind))
+    features: Mapping[str, Any] = splits["test"].features
+    with _synced(aside / FEATURES) as file:
+        np.savez(file, **features)
     manifest: dict[str, Any] = {
         "format": FORMAT_VERSION,
         "task": task.name,
@@ -139,6 +156,12 @@ def check_split(task: Task, name: str, split: Split) -> None:
         )
     if not len(split):
         raise DataError(f"{where}: no examples")
+    for feature, values in split.features.items():
+        if values.shape != split.labels.shape or values.dtype.kind not in "iuU":
+            raise DataError(
+                f"{where}: {feature} is {values.dtype} {values.shape}, needs one whole "
+                "number or word for each example"
+            )
     for what, values, bound in (
         ("token id", split.inputs, task.vocab_size),
         ("label", split.labels, task.num_classes),
@@ -229,7 +252,19 @@ def _map_split(folder: Path, name: str) -> Split:
         np.load(folder / f"{name}_{kind}.npy", mmap_mode="r")
         for kind in ("inputs", "labels")
     )
-    return Split(inputs, labels)
+    return Split(inputs, labels, _read_features(folder) if name == "test" else {})
+
+
+def _read_features(folder: Path) -> dict[str, np.ndarray]:
+    """Read what is known of each test example; the file guards itself by CRC sums."""
+    try:
+        with np.load(folder / FEATURES) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{folder / FEATURES} cannot be read ({error}): delete this folder and run "
+            "again to make it anew"
+        ) from error
 
 
 def _checksums_names(folder: Path) -> list[str]:

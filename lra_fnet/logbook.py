@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+FILE_NAME = "metrics.jsonl"
+END_BYTES = 64 * 1024  # more than the longest lines that a run of many seeds writes
+
 Record = dict[str, Any]
 
 
@@ -20,7 +23,7 @@ class Logbook:
     """
 
     def __init__(self, workdir: Path, step: int, num_steps: int, tensorboard: bool):
-        self._path = workdir / "metrics.jsonl"
+        self._path = workdir / FILE_NAME
         self._rewrite([r for r in self.records() if r["step"] <= step])
         self._file = self._path.open("a")
         self._bar = tqdm(
@@ -74,6 +77,19 @@ class Logbook:
         aside = self._path.with_suffix(".jsonl.tmp")
         aside.write_text("".join(json.dumps(r) + "\n" for r in records))
         os.replace(aside, self._path)
+
+
+def last_step(workdir: Path) -> int:
+    """Return the last step in the record of a run; 0 where there is none."""
+    try:
+        with (workdir / FILE_NAME).open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - END_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return 0
+    records = filter(None, map(_parse, lines))
+    return max((record["step"] for record in records), default=0)
 
 
 def _parse(line: str) -> Record | None:

@@ -79,7 +79,11 @@ class RunFacts:
 
 
 def seed_result(
-    facts: RunFacts, row: int, seed: int, scores: Mapping[str, Score]
+    facts: RunFacts,
+    row: int,
+    seed: int,
+    scores: Mapping[str, Score],
+    breakdown: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return what `result.json` holds for the seed in that row of the seed axis."""
     config = placeless(facts.config)
@@ -93,6 +97,7 @@ def seed_result(
         "data": facts.data,
         "readers": facts.readers,
         **{name: score.as_json() for name, score in scores.items()},
+        "breakdown": breakdown,
         "steps": config["train"]["num_steps"],
         "accumulate": facts.accumulate,
         "parameters": facts.parameters,
@@ -191,11 +196,15 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def write_result(
-    folder: Path, result: Mapping[str, Any], predictions: np.ndarray
+    folder: Path,
+    result: Mapping[str, Any],
+    predictions: np.ndarray,
+    correct: np.ndarray,
 ) -> None:
     """Write the test predictions, then `result.json`, whose presence means finished."""
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "test_predictions.npy", predictions.astype(np.uint8))
+    np.save(folder / "test_correct.npy", correct)
     write_json(folder / FILE_NAME, result)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from lra_fnet.batches import call_indices
+from lra_fnet.breakdown import breakdown
 from lra_fnet.build import (
     check_counts,
     config_mixers,
@@ -218,6 +219,7 @@ def _train_and_evaluate(
         records=records,
     )
     results = []
+    test_labels = np.asarray(dataset.splits["test"].labels)
     for row, (seed, folder) in enumerate(zip(seeds, folders, strict=True)):
         scores = {
             "test": _score(test, row, int(best.step[row])),
@@ -225,8 +227,10 @@ def _train_and_evaluate(
             "validation": _validation_score(records, row, int(best.step[row])),
             "validation_last_step": _validation_score(records, row, num_steps),
         }
-        results.append(seed_result(facts, row, seed, scores))
-        write_result(folder, results[-1], answers[row])
+        correct = answers[row] == test_labels
+        parts = breakdown(dataset.splits["test"], task.pad_id, correct)
+        results.append(seed_result(facts, row, seed, scores, parts))
+        write_result(folder, results[-1], answers[row], correct)
     return results
 
 

@@ -22,10 +22,13 @@ class Split:
       inputs: token ids, unsigned integers, (n, l) or, for tasks with two documents,
         (n, 2, l); rows shorter than l end in the task's pad id.
       labels: class ids, int32, (n,).
+      features: what else is known of each example, whole numbers or words (n,), by
+        name. No model sees them: results are broken down by those of the test split.
     """
 
     inputs: np.ndarray
     labels: np.ndarray
+    features: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of examples."""

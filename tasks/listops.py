@@ -19,6 +19,7 @@ import numpy as np
 
 from tasks._listops import files
 from tasks._listops.expression import TOKENS, decode, encode, recompute_labels
+from tasks._listops.features import features
 from tasks._listops.generator import GENERATOR_VERSION, Recipe, generate
 from tasks._listops.readers import readers
 from tasks._release import Release, open_release
@@ -181,11 +182,22 @@ def _read_generated(
         end = start + sizes[split]
         splits[split] = Split(inputs[start:end], labels[start:end])
         start = end
-    return splits
+    return _with_features(splits)
 
 
 def _read_official(
     release: Release, limits: Mapping[str, int], max_length: int, scratch: Path
 ) -> dict[str, Split]:
     """Read the splits from the files, unpacked to `scratch` where they are not."""
-    return files.read_splits(release.extract(scratch), limits, max_length)
+    return _with_features(
+        files.read_splits(release.extract(scratch), limits, max_length)
+    )
+
+
+def _with_features(splits: Mapping[str, Split]) -> dict[str, Split]:
+    """Return the splits, the test examples with their features."""
+    test = splits["test"]
+    return {
+        **splits,
+        "test": dataclasses.replace(test, features=features(test.inputs)),
+    }

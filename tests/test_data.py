@@ -131,6 +131,7 @@ def test_an_interrupted_build_never_looks_complete(tmp_path):
     assert sorted(p.suffix for p in dataset.folder.iterdir()) == [
         ".json",
         *6 * [".npy"],
+        ".npz",
     ]
 
 

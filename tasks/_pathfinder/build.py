@@ -39,6 +39,7 @@ def build_images(
     count = sum(sizes.values())
     images = _open_array(scratch / "images.npy", (count, style.size**2), np.uint8)
     labels = _open_array(scratch / "labels.npy", (count,), np.int32)
+    distractors = _open_array(scratch / "distractors.npy", (count,), np.int32)
     finished_file = scratch / "finished.json"
     finished = json.loads(finished_file.read_text()) if finished_file.exists() else 0
     with tqdm(
@@ -49,11 +50,16 @@ def build_images(
             end = start + len(batch.labels)
             images[start:end] = batch.images.reshape(end - start, -1)
             labels[start:end] = batch.labels
-            images.flush()
-            labels.flush()
+            distractors[start:end] = batch.num_distractors
+            for array in (images, labels, distractors):
+                array.flush()
             _replace(finished_file, json.dumps(end))
             bar.update(end - start)
-    return _split(images, labels, sizes)
+    features = {
+        "distractors": distractors,
+        "contour length": np.full(count, style.contour_length),
+    }
+    return _split(images, labels, features, sizes)
 
 
 def compare_with_generator(
@@ -123,12 +129,16 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _split(
-    images: np.ndarray, labels: np.ndarray, sizes: Mapping[str, int]
+    images: np.ndarray,
+    labels: np.ndarray,
+    features: Mapping[str, np.ndarray],
+    sizes: Mapping[str, int],
 ) -> dict[str, Split]:
     """Part the images: test first, so that fewer for training move nothing else."""
     splits, start = {}, 0
     for name in _ORDER:
         end = start + sizes[name]
-        splits[name] = Split(images[start:end], labels[start:end])
+        own = {feature: values[start:end] for feature, values in features.items()}
+        splits[name] = Split(images[start:end], labels[start:end], own)
         start = end
     return splits
