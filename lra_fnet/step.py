@@ -19,6 +19,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
+from lra_fnet.dropout_bits import dropout_key
 from lra_fnet.metrics import Sums, classification_sums
 
 # An array; JAX rebuilds its trees with placeholders of other types in the same places.
@@ -161,7 +162,7 @@ class Program:
         key = jax.random.fold_in(key, jax.lax.axis_index("data"))
 
         def loss(params, part, key):
-            logits = self._logits(params, inputs[part], dropout_key=key)
+            logits = self._logits(params, inputs[part], key)
             sums = classification_sums(logits, labels[part], jnp.ones(len(part)))
             return sums.loss / num_examples, sums
 
@@ -178,11 +179,11 @@ class Program:
         return TrainState(state.step + 1, params, opt_state, state.key), sums
 
     def _logits(
-        self, params: PyTree, inputs: Shaped[Array, "b ..."], dropout_key: Any = None
+        self, params: PyTree, inputs: Shaped[Array, "b ..."], key: Any = None
     ) -> Float[Array, "b c"]:
         """Apply the model, with dropout if there is a key for it."""
-        train = dropout_key is not None
-        rngs = {"dropout": dropout_key} if train else None
+        train = key is not None
+        rngs = {"dropout": dropout_key(key)} if train else None
         logits = self.model.apply({"params": params}, inputs, train=train, rngs=rngs)
         return cast(Array, logits)
 
