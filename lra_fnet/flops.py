@@ -80,7 +80,7 @@ def _equation(equation: Any) -> float:
     name, operands = equation.primitive.name, [v.aval for v in equation.invars]
     if name in RULES:
         return RULES[name](equation)
-    inner = [count_flops(jaxpr) for jaxpr in _inner(equation)]
+    inner = [count_flops(jaxpr) for jaxpr in inner_programs(equation)]
     if inner:
         return _times(equation) * (max(inner) if name == "cond" else sum(inner))
     result = equation.outvars[0].aval
@@ -94,7 +94,7 @@ def _equation(equation: Any) -> float:
     return 0.0
 
 
-def _inner(equation: Any) -> Iterator[Any]:
+def inner_programs(equation: Any) -> Iterator[Any]:
     """Yield the programs an equation holds, but not the test that ends a loop."""
     for key, value in equation.params.items():
         for item in value if isinstance(value, (tuple, list)) else (value,):

@@ -1,0 +1,116 @@
+"""What a speed measurement computes: a model at LRA's sizes on made-up examples."""
+
+import dataclasses
+import functools
+import runpy
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+from ml_collections import ConfigDict
+
+from lra_fnet.batches import call_indices
+from lra_fnet.build import make_program
+from lra_fnet.device import default_steps_per_call
+from lra_fnet.step import DeviceSplit, Program, TrainState
+from tasks import Task, check_task_name, make_task
+
+MOST_STEPS_PER_CALL = 10  # more would make a call of a slow mixer last for minutes
+
+
+def base_config(task: str, overrides: Mapping[str, Any]) -> ConfigDict:
+    """Return the config of the recipe `lra2020` with other values for some keys.
+
+    Raises:
+      ValueError: no such task.
+    """
+    check_task_name(task)
+    path = Path("configs", f"{task}.py")
+    config = runpy.run_path(str(path))["get_config"]("lra2020")
+    config.update_from_flattened_dict(dict(overrides))
+    return config
+
+
+def task_facts(config: ConfigDict) -> Task:
+    """Return the facts of a config's task; no data are needed for them."""
+    values = dict(config.data)
+    if values.get("source", "generated") != "generated":
+        values["source"] = "sample"
+    return make_task(config.task, **values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """Hold a program and one batch of examples without padding.
+
+    Attributes:
+      program: model, optimiser and devices.
+      state: before the first step.
+      split: as many examples as a batch has.
+      batch_size: examples of a step.
+      steps_per_call: of a training call, as the trainer takes on these devices.
+    """
+
+    program: Program
+    state: TrainState
+    split: DeviceSplit
+    batch_size: int
+    steps_per_call: int
+
+    @functools.cached_property
+    def training(self) -> jax.stages.Compiled:
+        """Compile a training call."""
+        call = (self.state, *self.split, self._indices, np.int32(self.steps_per_call))
+        return Program.train.lower(self.program, *call).compile()
+
+    @functools.cached_property
+    def inference(self) -> jax.stages.Compiled:
+        """Compile the answers to one batch."""
+        return Program.evaluate.lower(
+            self.program, self.state.params, *self.split, *self._evaluation
+        ).compile()
+
+    def steps(self) -> Callable[[], PyTree]:
+        """Return what goes on training from this state, a call each time."""
+        state = jax.tree.map(jnp.copy, self.state)  # it is given away, call by call
+        count = np.int32(self.steps_per_call)
+
+        def call() -> PyTree:
+            nonlocal state
+            state, sums, _ = self.training(state, *self.split, self._indices, count)
+            return state, sums
+
+        return call
+
+    def answers(self) -> PyTree:
+        """Answer the batch."""
+        return self.inference(self.state.params, *self.split, *self._evaluation)
+
+    @property
+    def _indices(self) -> np.ndarray:
+        steps, batch = self.steps_per_call, self.batch_size
+        return call_indices((0,), 0, steps, steps, batch, batch)
+
+    @property
+    def _evaluation(self) -> tuple[np.ndarray, np.ndarray]:
+        indices = np.arange(self.batch_size, dtype=np.int32)[None]
+        return indices, np.ones(indices.shape, np.float32)
+
+
+def make_setting(config: ConfigDict, length: int) -> Setting:
+    """Return a setting with random ids at the batch size of the config."""
+    task, batch_size = task_facts(config), config.train.batch_size
+    program = make_program(config, task)
+    documents = (task.num_documents,) if task.num_documents > 1 else ()
+    random = np.random.default_rng(0)
+    inputs = random.integers(1, task.vocab_size, (batch_size, *documents, length))
+    dtype = np.uint8 if task.vocab_size <= 256 else np.uint16
+    labels = random.integers(0, task.num_classes, batch_size).astype(np.int32)
+    split = program.put(inputs.astype(dtype), labels)
+    steps = min(default_steps_per_call(program.mesh), MOST_STEPS_PER_CALL)
+    state = program.init(jnp.array([config.seed]), split.inputs)
+    return Setting(program, state, split, batch_size, steps)
