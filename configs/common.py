@@ -182,6 +182,8 @@ def set_quick(config: ConfigDict) -> None:
     config.encoder.width = 64
     config.encoder.mlp_dim = 128
     config.encoder.dropout_rate = 0.0
+    # Of 32 numbers each; on CPUs attention costs as many softmaxes as it has heads.
+    set_mixers(config, num_heads=2, dropout_rate=0.0)
     config.optimizer.weight_decay = 0.01
     config.schedule.schedule = "cosine"
     config.schedule.learning_rate = 2e-3

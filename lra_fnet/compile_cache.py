@@ -1,5 +1,6 @@
 """Compile a program once for all processes, in a folder that heals itself."""
 
+import hashlib
 import os
 import time
 import zlib
@@ -7,18 +8,33 @@ from pathlib import Path
 
 import jax
 
+FOLDER = Path(".cache", "jax")
 CHECKED = "checked"  # a file; entries older than it are known to be whole
 SHORTEST_COMPILATION = 0.1  # seconds; what compiles faster is not kept
 
 
-def keep_compiled_programs(folder: Path = Path(".cache", "jax")) -> None:
-    """Keep compiled programs in a folder; JAX_COMPILATION_CACHE_DIR names another."""
-    if jax.config.jax_compilation_cache_dir is None:
-        jax.config.update("jax_compilation_cache_dir", str(folder))
+def keep_compiled_programs(folder: Path = FOLDER) -> None:
+    """Keep compiled programs in a folder; JAX_COMPILATION_CACHE_DIR names another.
+
+    Machines that share the folder share the programs of processors of one kind alone:
+    those for a CPU hold its own instructions.
+    """
+    if jax.config.values["jax_compilation_cache_dir"] is None:
+        own = str(folder / processor_kind())
+        jax.config.update("jax_compilation_cache_dir", own)
     jax.config.update(
         "jax_persistent_cache_min_compile_time_secs", SHORTEST_COMPILATION
     )
-    drop_torn_entries(Path(jax.config.jax_compilation_cache_dir))
+    drop_torn_entries(Path(jax.config.values["jax_compilation_cache_dir"]))
+
+
+def processor_kind() -> str:
+    """Return a name for all processors with the same model and instructions."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    kinds = [line for line in lines if line.startswith(("model name", "flags"))]
+    text = "\n".join(sorted(set(kinds))) or " ".join(os.uname())
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def drop_torn_entries(folder: Path) -> None:
@@ -38,9 +54,16 @@ def drop_torn_entries(folder: Path) -> None:
 
 
 def _is_torn(entry: Path) -> bool:
-    """Tell whether a compressed file ends too early."""
+    """Tell whether a compressed file ends too early.
+
+    JAX compresses by zlib, or by zstandard where that is installed, which is not
+    looked into.
+    """
+    content = entry.read_bytes()
+    if content[:1] != b"\x78":
+        return not content
     try:
-        zlib.decompress(entry.read_bytes())
+        zlib.decompress(content)
     except zlib.error:
         return True
     return False

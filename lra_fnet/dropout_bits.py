@@ -1,4 +1,4 @@
-"""Random bits for dropout at a tenth of the cost of JAX's, from a key of their own kind.
+"""Cheaper random bits for dropout than JAX's, from a key of their own kind.
 
 JAX's default generator is a cipher of twenty rounds, a large part of a training step on
 CPUs. A mask needs no cipher: here a bit comes from hashing its place and the key twice,

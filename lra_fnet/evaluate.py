@@ -15,6 +15,7 @@ from lra_fnet.build import make_program
 from lra_fnet.checkpoint import CheckpointError, Checkpoints, Snapshot
 from lra_fnet.data import load_dataset
 from lra_fnet.evaluator import Evaluator
+from lra_fnet.process import set_up
 from lra_fnet.protocol import as_config
 from lra_fnet.step import Best
 from lra_fnet.train import data_root
@@ -92,4 +93,5 @@ def run() -> None:
 
 
 if __name__ == "__main__":
+    set_up()
     run()

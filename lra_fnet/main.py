@@ -7,14 +7,13 @@ Every key of the config is a flag: `--config.train.num_steps=100`.
 
 from pathlib import Path
 
-import jax
 from absl import flags
 from ml_collections import ConfigDict
 
 from lra_fnet import cli
-from lra_fnet.allocator import keep_freed_memory
 from lra_fnet.build import config_mixers
 from lra_fnet.parity import match_parameters
+from lra_fnet.process import set_up
 from lra_fnet.protocol import resolved_config
 from lra_fnet.result import render
 from lra_fnet.train import train_and_evaluate
@@ -33,8 +32,6 @@ _PARITY = flags.DEFINE_enum(
 
 def main(config: ConfigDict) -> None:
     """Run one cell and print its results."""
-    if jax.default_backend() == "cpu":
-        keep_freed_memory()
     recipe = cli.recipe_config()
     if _PARITY.value == "params":
         match_parameters(config, recipe)
@@ -51,4 +48,5 @@ def main(config: ConfigDict) -> None:
 
 
 if __name__ == "__main__":
+    set_up()
     cli.run(main)

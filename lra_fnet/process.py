@@ -5,6 +5,7 @@ import os
 import jax
 
 from lra_fnet.allocator import keep_freed_memory
+from lra_fnet.compile_cache import keep_compiled_programs
 
 # XLA on CPUs runs a Fourier transform that follows other work on one thread. Devices of
 # their own keep several cores busy; more than these were not measured to pay.
@@ -12,8 +13,9 @@ MOST_CPU_DEVICES = 8
 
 
 def set_up() -> None:
-    """Use every core, keep freed memory."""
+    """Use every core, keep freed memory and compiled programs."""
     use_every_core()
+    keep_compiled_programs()
     if jax.default_backend() == "cpu":
         keep_freed_memory()
 
@@ -23,6 +25,6 @@ def use_every_core() -> None:
 
     Batches are shared by the devices. Nothing changes where there is an accelerator.
     """
-    if jax.config.jax_num_cpu_devices < 0:
+    if jax.config.values["jax_num_cpu_devices"] < 0:
         cores = len(os.sched_getaffinity(0))
         jax.config.update("jax_num_cpu_devices", min(cores, MOST_CPU_DEVICES))
