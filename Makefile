@@ -43,7 +43,8 @@ help:
 	@echo "make check-data [task=TASK ...]                      verify prepared data again"
 	@echo "make export task=TASK format=tfds [to=FOLDER ...]    write data for other frameworks"
 	@echo "make models        all mixers: formula, cost, parameters, reference"
-	@echo "make new-mixer name=NAME   begin one of your own; make conform model=NAME checks it"
+	@echo "make new-mixer name=NAME   begin one of your own"
+	@echo "make conform [model=NAME]  hold it, or all mixers, to the contract"
 	@echo "make smoke [tasks= models=]   two steps of every mixer on every task, LRA sizes"
 	@echo "make eval workdir=RUN   evaluate a saved run in a new process"
 	@echo "make test          lint, types and tests, offline, minutes on two cores"
@@ -96,7 +97,7 @@ new-mixer: .venv/installed-$(accel)
 	$(python) -m lra_fnet.new_mixer --name=$(name)
 
 conform: .venv/installed-$(accel)
-	$(python) -m lra_fnet.conform --model=$(model)
+	$(python) -m lra_fnet.conform $(if $(findstring command,$(origin model)),--model=$(model))
 
 smoke: .venv/installed-$(accel)
 	$(python) -m lra_fnet.smoke $(if $(tasks),--tasks="$(tasks)") \

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from lra_fnet.build import count_parameters
+from lra_fnet.markdown import table
 from lra_fnet.mixers import mixer_class, mixer_names
 from lra_fnet.rules import BASE, MOST_PARAMETERS
 from tasks import Task, make_task, task_names
@@ -176,26 +177,6 @@ def _counts(parameters: Mapping[str, int], base: Mapping[str, int]) -> list[str]
         f"{count:,} ({ratios[task]:.2f}{'*' if ratios[task] > MOST_PARAMETERS else ''})"
         for task, count in parameters.items()
     ]
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    r"""Return a Markdown table whose columns are aligned as text, too.
-
-    A bar would end a cell, in code as well, and is escaped.
-
-    >>> print(table(["a", "b"], [["1", "|x|"]]), end="")
-    | a | b     |
-    |---|-------|
-    | 1 | \|x\| |
-    """
-    cells = [[*header], *([c.replace("|", r"\|") for c in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
-        for row in cells
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
