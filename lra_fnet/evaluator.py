@@ -11,6 +11,8 @@ from lra_fnet.device import call_memory, default_steps_per_call, usable_memory
 from lra_fnet.metrics import Sums
 from lra_fnet.step import DeviceSplit, Program
 
+CALLS_AHEAD = 2  # dispatched beyond the one that computes
+
 # Indices and weights of the examples of one call.
 Call = tuple[Int[np.ndarray, "k b"], Float[np.ndarray, "k b"]]
 
@@ -33,7 +35,12 @@ class Evaluator:
         calls = self._calls(len(split.labels))
         compiled = self._program_for(params, split, calls[0])
         started = time.monotonic()
-        outputs = [compiled(params, *split, *call) for call in calls]
+        outputs = []
+        for call in calls:
+            outputs.append(compiled(params, *split, *call))
+            # XLA on CPUs waits for ever where more than 32 calls that add over devices
+            # are dispatched and not done.
+            jax.block_until_ready(outputs[-CALLS_AHEAD - 1 : -CALLS_AHEAD])
         sums, answers = jax.device_get(list(zip(*outputs, strict=True)))
         num_seeds = answers[0].shape[0]
         answers = np.concatenate(answers, axis=1).reshape(num_seeds, -1)
