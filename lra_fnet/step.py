@@ -63,7 +63,7 @@ class Best:
         return cls(
             params=jax.tree.map(jnp.copy, state.params),
             step=jnp.zeros_like(state.step),
-            accuracy=jnp.full(state.step.shape, -1.0),
+            accuracy=jnp.full_like(state.step, -1.0, dtype=jnp.float32),
         )
 
 
