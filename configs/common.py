@@ -148,6 +148,7 @@ def common_config() -> ConfigDict:
     config.optimizer.weight_decay = 0.1  # times the learning rate, per step
     config.optimizer.decay_all = True  # LRA: also biases and norms; False: matrices
     config.optimizer.clip_norm = 0.0  # of the global gradient norm; 0: no clip
+    config.optimizer.ssm_factor = 1.0  # of the learning rate of parameters named ssm_
 
     config.schedule = ConfigDict()
     config.schedule.schedule = "rsqrt"  # or "cosine", "constant"
@@ -206,6 +207,7 @@ def set_strong(config: ConfigDict, weight_decay: float, warmup_steps: int) -> No
     config.optimizer.decay_all = False
     config.optimizer.clip_norm = 1.0
     config.schedule.schedule = "cosine"
+    config.optimizer.ssm_factor = 0.25  # S5: 1/2 to 1/5, by task
     config.schedule.learning_rate = 1e-3
     config.schedule.warmup_steps = warmup_steps
 

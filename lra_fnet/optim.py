@@ -66,11 +66,14 @@ def make_optimizer(
     weight_decay: float,
     decay_all: bool,
     clip_norm: float,
+    ssm_factor: float,
 ) -> optax.GradientTransformation:
     """Return AdamW behind a clip of the global gradient norm (0: no clip).
 
     The decay is decoupled and multiplied by the learning rate. `decay_all` applies it
-    to every parameter, as LRA does; otherwise to matrices alone.
+    to every parameter, as LRA does; otherwise to matrices alone, and not to parameters
+    of state spaces, whose names begin with ssm_. `ssm_factor` multiplies the learning
+    rate of these.
     """
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity()
     adamw = optax.adamw(
@@ -79,11 +82,23 @@ def make_optimizer(
         b2=b2,
         eps=eps,
         weight_decay=weight_decay,
-        mask=None if decay_all else _is_matrix,
+        mask=None if decay_all else _is_decayed,
     )
-    return optax.chain(clip, adamw)
+    slower = optax.masked(optax.scale(ssm_factor), _is_of_state_space)
+    return optax.chain(clip, adamw, slower)
 
 
-def _is_matrix(params: optax.Params) -> optax.Params:
-    """Tell matrices, which are decayed, from biases and normalisation scales."""
-    return jax.tree.map(lambda p: p.ndim >= 2, params)
+def _is_decayed(params: optax.Params) -> optax.Params:
+    """Tell matrices from biases, normalisation scales and state spaces."""
+    return jax.tree.map(
+        lambda p, of_state_space: p.ndim >= 2 and not of_state_space,
+        params,
+        _is_of_state_space(params),
+    )
+
+
+def _is_of_state_space(params: optax.Params) -> optax.Params:
+    """Tell parameters whose own names begin with ssm_."""
+    return jax.tree.map_with_path(
+        lambda path, _: str(getattr(path[-1], "key", "")).startswith("ssm_"), params
+    )

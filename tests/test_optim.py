@@ -46,6 +46,7 @@ def test_unknown_schedule_names_the_choices():
 
 def update(params, gradients, **options):
     options = {"weight_decay": 0.0, "decay_all": True, "clip_norm": 0.0} | options
+    options = {"ssm_factor": 1.0} | options
     optimizer = make_optimizer(lambda step: 0.1, **ADAM, **options)
     return optimizer.update(gradients, optimizer.init(params), params)[0]
 
@@ -60,10 +61,26 @@ def test_decay_reaches_every_parameter_or_matrices_alone():
     np.testing.assert_array_equal(matrices["bias"], np.zeros(2))
 
 
+def test_parameters_of_state_spaces_are_slow_and_not_decayed():
+    params = {"mixer": {"ssm_B": jnp.ones((2, 2)), "kernel": jnp.ones((2, 2))}}
+    still = jax.tree.map(jnp.zeros_like, params)
+    decayed = update(params, still, weight_decay=0.5, decay_all=False)["mixer"]
+    np.testing.assert_array_equal(decayed["ssm_B"], np.zeros((2, 2)))
+    assert decayed["kernel"].all()
+    moving = jax.tree.map(jnp.ones_like, params)
+    moved = update(params, moving, ssm_factor=0.25)["mixer"]
+    np.testing.assert_allclose(moved["ssm_B"], 0.25 * moved["kernel"], rtol=1e-6)
+
+
 def test_clip_scales_the_whole_gradient_to_the_norm():
     # Adam divides scale away, so look at its first moment after one step.
     optimizer = make_optimizer(
-        lambda step: 0.1, **ADAM, weight_decay=0.0, decay_all=True, clip_norm=1.0
+        lambda step: 0.1,
+        **ADAM,
+        weight_decay=0.0,
+        decay_all=True,
+        clip_norm=1.0,
+        ssm_factor=1.0,
     )
     params = {"a": jnp.zeros(1), "b": jnp.zeros(1)}
     gradients = {"a": jnp.array([30.0]), "b": jnp.array([40.0])}
