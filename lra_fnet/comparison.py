@@ -2,13 +2,20 @@
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool
 from scipy.stats import binomtest
 
-from lra_fnet.stats import Estimate, Part, half_width, p_value, variance_of_mean
+from lra_fnet.stats import (
+    Estimate,
+    Part,
+    half_width,
+    p_value,
+    variance_of_mean,
+    welch,
+)
 
 ALPHA = 0.05  # chance that any tie of a column is broken by noise
 
@@ -92,7 +99,7 @@ def difference_interval(first: Answers, second: Answers) -> tuple[float, float]:
     pair = _paired(first, second)
     unpaired = (*first.estimate.parts, *second.estimate.parts)
     parts = difference_parts(*pair) if pair else unpaired
-    reach = half_width(parts)
+    reach = half_width([welch(parts)])
     return difference - reach, difference + reach
 
 
@@ -113,20 +120,48 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return result.tolist()
 
 
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """Hold two models' names, how they compare, and p adjusted for all pairs."""
+
+    first: str
+    second: str
+    comparison: Comparison
+    adjusted: float
+
+    @property
+    def better(self) -> str:
+        """Return the more accurate one; "" where noise could have done it."""
+        if self.adjusted >= ALPHA:
+            return ""
+        return self.first if self.comparison.difference > 0 else self.second
+
+
+def all_pairs(models: Mapping[str, Answers]) -> list[Pair]:
+    """Compare all pairs of models of a column at once, with Holm's correction."""
+    names = list(itertools.combinations(models, 2))
+    comparisons = [compare(models[first], models[second]) for first, second in names]
+    adjusted = holm([comparison.p for comparison in comparisons])
+    together = zip(names, comparisons, adjusted, strict=True)
+    return [Pair(*pair, comparison, p) for pair, comparison, p in together]
+
+
 def ranks(models: Mapping[str, Answers]) -> dict[str, int]:
     """Return each model's rank: one more than the models that are better than it.
 
-    Better means by more than noise, all pairs of the column being tested at once with
-    Holm's correction. So models that share a rank are ties; rank 1 is the best and all
-    that cannot be told from it.
+    Better means by more than noise, all pairs of the column being tested at once. So
+    models that share a rank are ties; rank 1 is the best and all that cannot be told
+    from it.
     """
-    pairs = list(itertools.combinations(models, 2))
-    comparisons = [compare(models[first], models[second]) for first, second in pairs]
-    adjusted = holm([comparison.p for comparison in comparisons])
+    return ranks_of(models, all_pairs(models))
+
+
+def ranks_of(models: Iterable[str], pairs: Iterable[Pair]) -> dict[str, int]:
+    """Return the ranks that the comparisons of all pairs give; see `ranks`."""
     rank = dict.fromkeys(models, 1)
-    for pair, comparison, p in zip(pairs, comparisons, adjusted, strict=True):
-        if p < ALPHA:
-            rank[pair[comparison.difference > 0]] += 1
+    for pair in pairs:
+        if pair.better:
+            rank[pair.second if pair.better == pair.first else pair.first] += 1
     return rank
 
 

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,7 @@ def seed_result(
         "device": facts.device,
         "versions": library_versions(),
         "commit": git_commit(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "curves": {
             event: _curve(facts.records, event, row)
             for event in ("train", "validation")

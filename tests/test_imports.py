@@ -19,6 +19,7 @@ FORBIDDEN = [
     ("lra_fnet.result", ["jax", "flax", "tensorflow", "tasks"]),
     ("lra_fnet.stats", ["jax", "flax", "tensorflow"]),
     ("lra_fnet.published", ["jax", "flax", "tensorflow"]),
+    ("lra_fnet.report.__main__", ["jax", "flax", "tensorflow", "matplotlib.pyplot"]),
 ]
 
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from numpy.polynomial.hermite_e import hermegauss
+from scipy.stats import ttest_ind
 
 from lra_fnet.comparison import (
     MCNEMAR,
@@ -31,6 +32,7 @@ from lra_fnet.stats import (
     seeds_with_counts,
     t_interval,
     variance_of_mean,
+    welch,
 )
 
 # Extra hours of sleep of ten patients, second drug less first: Student, The probable
@@ -66,6 +68,16 @@ def test_the_p_value_of_students_sleep_data_is_the_known_one():
 def test_parts_of_a_variance_add_up_to_the_normal_interval_where_much_is_known():
     parts = [Part(9.0, 10**7), Part(16.0, 10**7)]
     assert half_width(parts) == pytest.approx(1.959964 * 5, rel=1e-4)
+
+
+def test_welchs_test_of_unequal_variances_is_that_of_scipy():
+    first, second = SLEEP, [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7]  # Student's, too
+    expected = ttest_ind(first, second, equal_var=False)
+    parts = [variance_of_mean(first), variance_of_mean(second)]
+    assert welch(parts).freedom == pytest.approx(expected.df)
+    p = p_value(float(np.mean(first) - np.mean(second)), parts)
+    assert p == pytest.approx(expected.pvalue)
+    assert welch([Part(1.0, 1), Part(1.0, 1)]).freedom == 1  # two seeds each: cautious
 
 
 def test_mcnemars_test_of_the_tonsillectomy_study_is_exact():
@@ -163,6 +175,30 @@ def test_equal_models_are_ties(simulate, num_seeds):
         }
         separated += set(ranks(models).values()) != {1}
     assert separated / 60 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 60)
+
+
+@pytest.mark.parametrize(("num_seeds", "seed_spread"), [(2, 0.3), (3, 0.1), (5, 0.3)])
+def test_among_many_equal_models_few_columns_have_a_false_winner(
+    simulate, num_seeds, seed_spread
+):
+    separated = 0
+    for _ in range(100):
+        shared = simulate.examples(300)
+        models = {
+            f"{i}": answers(simulate(num_seeds, 300, seed_spread, examples=shared))
+            for i in range(12)
+        }
+        separated += set(ranks(models).values()) != {1}
+    assert separated / 100 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 100)
+
+
+def test_a_lead_of_several_points_with_three_seeds_is_seen_among_many_models(simulate):
+    shared = simulate.examples(2_000)
+    models = {
+        f"{i}": answers(simulate(3, 2_000, 0.03, examples=shared)) for i in range(11)
+    }
+    models["better"] = answers(simulate(3, 2_000, 0.03, mean=1.2, examples=shared))
+    assert ranks(models) == {**dict.fromkeys(models, 2), "better": 1}
 
 
 def test_clearly_better_models_rank_before_worse_ones(simulate):
