@@ -15,7 +15,7 @@ import configs
 from configs.table import Row
 from lra_fnet.build import check_counts, config_mixers
 from lra_fnet.cli import error_line
-from lra_fnet.data import cached_checksum
+from lra_fnet.data import MANIFEST, cache_folder, cached_checksum
 from lra_fnet.parity import match_parameters
 from lra_fnet.protocol import config_hash, resolved_config
 from lra_fnet.train import data_root
@@ -31,11 +31,13 @@ class TaskData:
       task: the facts of the task; those of the sample where the data are missing,
         which has the sizes of what it stands for.
       checksum: of the prepared data; None where they have not been prepared here.
+      num_train: training examples; 0 where neither config nor data say.
       missing: why the data cannot be had; empty if nothing is known to be in the way.
     """
 
     task: Task
     checksum: str | None
+    num_train: int
     missing: str
 
 
@@ -62,6 +64,11 @@ class Protocol:
         """Return the name of the protocol in results."""
         return config_hash(self.identity)
 
+    @property
+    def on_sample(self) -> bool:
+        """Tell whether the data are made up, so that the numbers are about nothing."""
+        return self.data.task.source == "sample" and not self.data.missing
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Cell:
@@ -73,13 +80,18 @@ class Cell:
     @property
     def name(self) -> str:
         """Return the words for it in messages."""
-        row = self.protocol.row
-        return f"{row.model} on {row.task}, seed {self.seed}"
+        row, sample = self.protocol.row, " (sample)" if self.protocol.on_sample else ""
+        return f"{row.model} on {row.task}{sample}, seed {self.seed}"
 
     @property
     def identity(self) -> dict[str, Any]:
         """Return the resolved config of its run."""
         return {**self.protocol.identity, "seed": self.seed, "num_seeds": 1}
+
+    @property
+    def num_steps(self) -> int:
+        """Return the steps of its training."""
+        return self.protocol.config.train.num_steps
 
     @functools.cached_property
     def workdir(self) -> Path:
@@ -122,6 +134,7 @@ def make_protocol(row: Row, known: dict[str, TaskData]) -> Protocol:
     )
     try:
         config = parse_config(arguments)
+        _check_row_is_kept(config, row)
         check_counts(config)
         identity = resolved_config(config, config_mixers(config))
         data = _look_up_data(config, known)
@@ -156,8 +169,31 @@ def _task_data(config: ConfigDict) -> TaskData:
         task = make_task(config.task, **config.data)
     except DataError as error:
         options = {**config.data, "source": "sample", "directory": ""}
-        return TaskData(make_task(config.task, **options), None, str(error))
-    return TaskData(task, cached_checksum(task, data_root()), "")
+        return TaskData(make_task(config.task, **options), None, 0, str(error))
+    checksum, num_train = cached_checksum(task, data_root()), config.data.num_train
+    if checksum:
+        manifest = cache_folder(task, data_root()) / MANIFEST
+        num_train = json.loads(manifest.read_text())["splits"]["train"]["examples"]
+    return TaskData(task, checksum, num_train, "")
+
+
+def _check_row_is_kept(config: ConfigDict, row: Row) -> None:
+    """Check that no flag says what the row says.
+
+    Raises:
+      ValueError: one does; says what to write instead.
+    """
+    names = {
+        "task": "tasks=",
+        "recipe": "recipe=",
+        "model": "models=",
+        "seed": "seeds=",
+    }
+    own = {"task": row.task, "recipe": row.recipe, "model": row.model, "seed": 0}
+    for key, value in (own | {"num_seeds": 1}).items():
+        if config[key] != value:
+            instead = names.get(key, "seeds=")
+            raise ValueError(f"flags set {key} to {config[key]!r}; write {instead}")
 
 
 def _config_file(task: str) -> str:

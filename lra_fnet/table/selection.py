@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 
 from configs import table as grid
@@ -17,6 +18,8 @@ def select_rows(arguments: argparse.Namespace) -> list[grid.Row]:
     Raises:
       ValueError: an unknown task, model or source; names the closest.
     """
+    if arguments.seeds is not None and arguments.seeds < 1:
+        raise ValueError(f"seeds is {arguments.seeds}; it must be >= 1")
     tasks = arguments.tasks.split() or grid.TASKS
     models = arguments.models.split() or grid.MODELS
     sources = parse_sources(arguments.sources, tasks)
@@ -25,7 +28,7 @@ def select_rows(arguments: argparse.Namespace) -> list[grid.Row]:
     for model in models:
         mixer_class(model)
     rows = [grid.make_row(task, model) for task in tasks for model in models]
-    return [_changed(row, arguments, sources) for row in rows]
+    return list(dict.fromkeys(_changed(row, arguments, sources) for row in rows))
 
 
 def parse_sources(text: str, tasks: Collection[str]) -> dict[str, tuple[str, ...]]:
@@ -81,6 +84,6 @@ def _changed(
         overrides=(
             *row.overrides,
             *sources.get(row.task, ()),
-            *arguments.overrides.split(),
+            *shlex.split(arguments.overrides),
         ),
     )

@@ -1,11 +1,12 @@
 """Shards: the cells of a table dealt out to machines, equal in cost."""
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 
-class Shard(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Shard:
     """Name one of `count` shards; `index` runs from 1 to `count`."""
 
     index: int
@@ -35,8 +36,8 @@ def array_shard(environment: Mapping[str, str] = os.environ) -> Shard | None:
     Raises:
       ValueError: the array's indices have gaps, so that they do not say which shard.
 
-    >>> names = "SLURM_ARRAY_TASK_" + "ID COUNT MIN MAX".replace(" ", " SLURM_ARRAY_TASK_")
-    >>> array_shard(dict(zip(names.split(), ("4", "8", "0", "7"))))
+    >>> values = {"ID": "4", "COUNT": "8", "MIN": "0", "MAX": "7"}
+    >>> array_shard({f"SLURM_ARRAY_TASK_{name}": v for name, v in values.items()})
     Shard(index=5, count=8)
     """
     if "SLURM_ARRAY_TASK_ID" not in environment:
@@ -60,7 +61,7 @@ def deal(costs: Sequence[float], count: int) -> list[int]:
     differ by more than the cost of one item. It depends on nothing but the costs, which
     are rounded to two digits, so that machines that disagree in the third deal alike.
 
-    >>> deal([5, 1, 1, 3], 2)
+    >>> deal([5.0, 1.0, 1.0, 3.0], 2)
     [0, 1, 1, 1]
     """
     rounded = [float(f"{cost:.1e}") for cost in costs]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lra_fnet.logbook import last_step
+from lra_fnet.protocol import placeless
 from lra_fnet.result import FILE_NAME, write_json
 from lra_fnet.table.cells import Cell
 
@@ -24,7 +25,7 @@ Key = tuple[str, int]
 def read_results(root: Path) -> list[Result]:
     """Return all results below a folder; what cannot be read is none."""
     found = (_read_json(path) for path in sorted(root.rglob(FILE_NAME)))
-    return [result for result in found if result and "config_hash" in result]
+    return [result for result in found if result and _says_of_what(result)]
 
 
 def by_key(results: Iterable[Result]) -> dict[Key, list[Result]]:
@@ -46,6 +47,11 @@ def finished_result(cell: Cell, index: Mapping[Key, list[Result]]) -> Result | N
         if checksum in (None, result["data"]["checksum"]):
             return result
     return None
+
+
+def new_result(cell: Cell) -> Result | None:
+    """Return the result that the cell's own folder holds by now."""
+    return finished_result(cell, by_key(read_results(cell.workdir)))
 
 
 def steps_taken(cell: Cell) -> int:
@@ -71,9 +77,9 @@ class Failure:
 def read_failure(cell: Cell) -> Failure | None:
     """Return the failure of a cell; None if its last run did not fail."""
     content = _read_json(cell.workdir / FAILURE_FILE)
-    if content is None:
+    fields = [field.name for field in dataclasses.fields(Failure)]
+    if content is None or not content.keys() >= set(fields):
         return None
-    fields = (field.name for field in dataclasses.fields(Failure))
     return Failure(**{name: content[name] for name in fields})
 
 
@@ -89,7 +95,7 @@ def write_failure(cell: Cell, reason: str, exit_status: int) -> None:
         "recipe": row.recipe,
         "seed": cell.seed,
         "config_hash": cell.protocol.config_hash,
-        "config": cell.identity,
+        "config": placeless(cell.identity),
         **dataclasses.asdict(failure),
         "step": steps_taken(cell),
         "command": cell.command,
@@ -102,9 +108,17 @@ def clear_failure(cell: Cell) -> None:
     (cell.workdir / FAILURE_FILE).unlink(missing_ok=True)
 
 
+def _says_of_what(result: Result) -> bool:
+    """Tell whether a file has what names a cell; others may have any content."""
+    data = result.get("data")
+    has_data = isinstance(data, Mapping) and "checksum" in data
+    return has_data and {"config_hash", "seed"} <= result.keys()
+
+
 def _read_json(path: Path) -> dict[str, Any] | None:
     """Read a JSON file, None where there is none or another program is writing it."""
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
+    return content if isinstance(content, dict) else None
