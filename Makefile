@@ -26,7 +26,7 @@ else
 .DEFAULT_GOAL := help
 endif
 
-.PHONY: help train data check-data export conform new-mixer models docs smoke eval which-run test lint format lock clean
+.PHONY: help train data check-data export conform new-mixer models docs smoke eval which-run table report test lint format lock clean
 help:
 	@echo "make task=TASK     train, evaluate and print the result of one cell"
 	@echo "                   TASK     $(all_tasks)"
@@ -47,6 +47,11 @@ help:
 	@echo "make conform [model=NAME]  hold it, or all mixers, to the contract"
 	@echo "make smoke [tasks= models=]   two steps of every mixer on every task, LRA sizes"
 	@echo "make eval workdir=RUN   evaluate a saved run in a new process"
+	@echo "make table [tasks= models= recipe=lra2020 seeds=5]   run the missing cells of a grid"
+	@echo "                   dry=1    say what there is to run, for how long; start nothing"
+	@echo "                   shard=   3/16: a fixed sixteenth; sources=\"image=folder:DIR ...\""
+	@echo "                   retry=0  leave failed cells; flags= as above; see docs/table.md"
+	@echo "make report [runs=\"results runs\" to=report]   all results as a page, Markdown and CSV"
 	@echo "make test          lint, types and tests, offline, minutes on two cores"
 	@echo "make lint, format, lock, clean"
 	@echo
@@ -111,6 +116,24 @@ eval: $(if $(workdir),,which-run) .venv/installed-$(accel)
 
 which-run:
 	$(error which run? For example: make eval workdir=$(firstword $(wildcard runs/*/*) runs/listops/...))
+
+# Without the data sets' own packages the tasks that need them fail, and the others run.
+table_tasks = $(or $(tasks),$(task),$(all_tasks))
+sourced = $(foreach item,$(sources),$(if $(findstring =tfds,$(item)),,$(firstword $(subst =, ,$(item)))))
+table_tfds = $(if $(filter-out 0,$(dry))$(findstring data.source,$(flags)),,$(filter-out $(sourced),$(filter text image,$(table_tasks))))
+typed = $(if $(findstring command,$(origin $(1))),$($(1)))
+
+# exec: make hands a signal to its child alone, which would be a shell.
+table: .venv/installed-$(accel)
+	$(if $(table_tfds),-@$(MAKE) --no-print-directory .venv/installed-data)
+	@exec $(python) -m lra_fnet.table --tasks="$(or $(tasks),$(task))" \
+	  --models="$(or $(models),$(call typed,model))" $(addprefix --recipe=,$(recipe)) \
+	  $(addprefix --seeds=,$(call typed,seeds)) --sources="$(sources)" --flags="$(flags)" \
+	  $(addprefix --shard=,$(shard)) $(if $(filter-out 0,$(dry)),--dry) \
+	  $(if $(filter 0,$(retry)),--no-retry)
+
+report: .venv/installed-$(accel)
+	$(python) -m lra_fnet.report $(if $(runs),--runs="$(runs)") $(addprefix --to=,$(to))
 
 test: lint .venv/installed-data
 	$(python) -m pytest $(in_parallel)
