@@ -139,6 +139,10 @@ def common_config() -> ConfigDict:
         {"num_heads": 8, "state_dim": 64, "expansion": 2}
         | {"kernel_size": 7, "chunk_size": 64}
     )
+    config.mixers.b2s6 = ConfigDict(  # 8 blocks: its LRA runs; 32: Mamba's 16, complex
+        {"num_blocks": 8, "state_dim": 32, "chunk_size": 64}
+        | {"min_step": 1e-3, "max_step": 0.1}
+    )
 
     # AdamW with LRA's constants (lra_benchmarks/utils/train_utils.py).
     config.optimizer = ConfigDict()

@@ -28,6 +28,8 @@ HYPERPARAMETERS = {
     "retnet": {"num_heads": 2, "qkv_dim": 10, "value_factor": 2, "chunk_size": 5},
     "mamba2": {"num_heads": 2, "state_dim": 5, "expansion": 2}
     | {"kernel_size": 7, "chunk_size": 5},
+    "b2s6": {"num_blocks": 1, "state_dim": 6, "chunk_size": 5}
+    | {"min_step": 0.01, "max_step": 0.5},
 }
 
 
@@ -259,6 +261,28 @@ def mamba2_reference(p, x, mask, num_heads, **_):
     return dense(p["out"], y)
 
 
+def b2s6_reference(p, x, mask, num_blocks, state_dim, **_):
+    """Go through channels one by one; those of a block read the block alone."""
+    u, size = masked(x, mask), x.shape[-1] // num_blocks
+    rates = -np.exp(p["ssm_log_decay"]) + 1j * p["ssm_frequency"]
+    bias = p["B_bias_re"] + 1j * p["B_bias_im"]
+    y = p["D"] * u
+    for channel in range(x.shape[-1]):
+        block, i = divmod(channel, size)
+        seen = u[..., block * size : (block + 1) * size]
+        matrix = seen @ complex_of(p["B"])[block] + bias[block, i]
+        for way, rate in enumerate(rates):
+            read = seen @ p["ssm_step_weight"][way, block]
+            steps = np.log1p(np.exp(read + p["ssm_step_bias"][way, block, i]))
+            decay = np.exp((steps * np.asarray(mask))[..., None] * rate)
+            gain = (decay - 1) / rate * matrix * u[..., channel, None]
+            moves = np.stack([decay, gain], axis=-1)
+            states = both_ways(lambda h, now: now[..., 0] * h + now[..., 1], moves)
+            read = (states[way] * (seen @ p["C"][block])).sum(-1)
+            y[..., channel] += 2 * read.real
+    return glu(dense(p["out"], gelu(y)))
+
+
 REFERENCES = {
     "lru": lru_reference,
     "s5": s5_reference,
@@ -267,6 +291,7 @@ REFERENCES = {
     "hyena": hyena_reference,
     "retnet": retnet_reference,
     "mamba2": mamba2_reference,
+    "b2s6": b2s6_reference,
 }
 CASES = [
     *((name, {}) for name in REFERENCES),
@@ -279,6 +304,9 @@ CASES = [
     ("retnet", {"chunk_size": 64}),
     ("mamba2", {"chunk_size": 1}),
     ("mamba2", {"chunk_size": 64}),
+    ("b2s6", {"num_blocks": WIDTH}),
+    ("b2s6", {"chunk_size": 1}),
+    ("b2s6", {"chunk_size": 64}),
 ]
 
 
@@ -376,6 +404,32 @@ def test_lru_begins_on_its_ring_with_states_of_the_scale_of_its_input():
     np.testing.assert_allclose(gain**2 / (1 - radius**2), 1, rtol=1e-4)
 
 
+def test_every_channel_of_b2s6_selects_by_its_own_block_of_several():
+    settings = HYPERPARAMETERS["b2s6"] | {"num_blocks": 3}
+    x, mask = draw((3, LENGTH, 21)), some_mask()
+    y, params = computed("b2s6", settings, x, mask)
+    real, expected = np.asarray(mask), b2s6_reference(params, x, mask, **settings)
+    assert relative_error(y[real], expected[real]) < 5e-6
+
+
+def test_derivatives_of_b2s6_pass_from_chunk_to_chunk():
+    x, mask = draw((3, LENGTH, 6)), some_mask()
+
+    def derivatives(chunk_size):
+        settings = HYPERPARAMETERS["b2s6"] | {"num_blocks": 2, "chunk_size": chunk_size}
+        mixer = mixer_class("b2s6")(**settings)
+        params = mixer.init(jax.random.key(0), x, mask, False)
+
+        def loss(params, x):
+            return (mixer.apply(params, x, mask, True) ** 2).sum()
+
+        return jax.jit(jax.grad(loss, argnums=(0, 1)))(params, x)
+
+    whole, in_chunks = jax.tree.leaves(derivatives(64)), derivatives(4)
+    for expected, measured in zip(whole, jax.tree.leaves(in_chunks), strict=True):
+        assert relative_error(measured, expected) < 1e-5
+
+
 def test_laplace_attention_touches_the_squared_relu():
     touching = jnp.sqrt(0.5)
     assert float(laplace(touching)) == pytest.approx(0.5)
@@ -387,6 +441,7 @@ def test_laplace_attention_touches_the_squared_relu():
     ("name", "changes", "message"),
     [
         ("s5", {"num_blocks": 4}, "state_dim 12 does not make 4 blocks"),
+        ("b2s6", {"num_blocks": 8}, "width 2 does not make 8 blocks"),
         ("s4d", {"initialization": "legs"}, "choose from .'linear', 'inverse'"),
         ("mega", {"attention_function": "relu"}, "choose from .'softmax', 'laplace'"),
     ],

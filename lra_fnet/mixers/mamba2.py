@@ -5,13 +5,13 @@ from typing import ClassVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from lra_fnet.layers import zero_padding
 from lra_fnet.mixers._chunks import join_chunks, split_chunks
 from lra_fnet.mixers._depthwise import depthwise_conv
 from lra_fnet.mixers._recurrence import delayed, linear_recurrence
+from lra_fnet.mixers._steps import draw_step_bias
 
 
 class Mixer(nn.Module):
@@ -92,9 +92,7 @@ def _draw_log_rates(key: Array, shape: tuple[int, ...]) -> Float[Array, "*shape"
 
 def _draw_step_bias(key: Array, shape: tuple[int, ...]) -> Float[Array, "*shape"]:
     """Draw what softplus makes steps of 0.001 to 0.1 of, log-uniform."""
-    bounds = np.log([1e-3, 1e-1])
-    steps = jnp.exp(jax.random.uniform(key, shape, jnp.float32, *bounds))
-    return steps + jnp.log(-jnp.expm1(-steps))
+    return draw_step_bias(key, shape, 1e-3, 1e-1)
 
 
 def state_space_dual(
