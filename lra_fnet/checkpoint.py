@@ -2,7 +2,7 @@
 
 A file is the sha256 of what follows, then the arrays as Flax's msgpack bytes. It is
 written beside its place, flushed to the disk and renamed, so that an interruption at
-any moment leaves the earlier ones as they were.
+any moment leaves the earlier ones as they were. Of several hosts the first one writes.
 """
 
 import hashlib
@@ -14,8 +14,10 @@ from typing import Any
 import flax.serialization
 import flax.struct
 import jax
+import numpy as np
 from absl import logging
 
+from lra_fnet import hosts
 from lra_fnet.step import Best, TrainState
 
 KEPT = 2  # the newest, and one before it should the newest turn out unreadable
@@ -40,9 +42,10 @@ class Checkpoints:
 
     def __init__(self, workdir: Path):
         self._folder = workdir / "checkpoints"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        for unfinished in self._folder.glob("*.tmp"):
-            unfinished.unlink()
+        if hosts.is_first():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for unfinished in self._folder.glob("*.tmp"):
+                unfinished.unlink()
         self._writer = ThreadPoolExecutor(max_workers=1)
         self._last_write: Future[None] | None = None
 
@@ -65,6 +68,8 @@ class Checkpoints:
           CheckpointError: the write before this one failed.
         """
         self.wait()
+        if not hosts.is_first():
+            return
         arrays = jax.device_get(_without_keys(snapshot))
         self._last_write = self._writer.submit(self._write, step, arrays)
 
@@ -91,11 +96,22 @@ class Checkpoints:
     def restore(self, like: Snapshot) -> Snapshot | None:
         """Return the newest intact snapshot, None where there is no checkpoint.
 
-        `like` gives structure, shapes, dtypes and shardings.
+        `like` gives structure, shapes, dtypes and shardings. Of several hosts the first
+        one chooses.
 
         Raises:
           CheckpointError: there are checkpoints and none is intact.
+          HostError: another host cannot read what the first has.
         """
+        snapshot = hosts.on_first("restore", lambda: self._newest(like))
+        own_step = None if snapshot is None else _step_of(snapshot)
+        step = hosts.from_first("restored step", own_step)
+        if step is None:
+            return None
+        return hosts.together("read", lambda: snapshot or self._same(step, like))
+
+    def _newest(self, like: Snapshot) -> Snapshot | None:
+        """Return the newest intact snapshot."""
         steps = self.steps()
         for step in steps:
             try:
@@ -108,6 +124,16 @@ class Checkpoints:
                 "delete that folder to train from the start"
             )
         return None
+
+    def _same(self, step: int, like: Snapshot) -> Snapshot:
+        """Return the snapshot that the first host has read."""
+        try:
+            return self._read(step, like)
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"cannot read checkpoint {step} ({error}); {self._folder} must be the "
+                "same folder on all hosts"
+            ) from error
 
     def _write(self, step: int, arrays: Snapshot) -> None:
         """Write one file, then delete those that are no longer kept."""
@@ -140,6 +166,11 @@ class Checkpoints:
         return jax.tree.map(_onto_device, like, arrays)
 
 
+def _step_of(snapshot: Snapshot) -> int:
+    """Return the steps that a snapshot has taken."""
+    return int(np.asarray(snapshot.state.step)[0])
+
+
 def _without_keys(snapshot: Snapshot) -> Snapshot:
     """Return the snapshot with random keys as plain integers, which can be written."""
     return jax.tree.map(lambda a: jax.random.key_data(a) if _is_key(a) else a, snapshot)
@@ -147,9 +178,8 @@ def _without_keys(snapshot: Snapshot) -> Snapshot:
 
 def _onto_device(like: jax.Array, array: Any) -> jax.Array:
     """Put an array where its like is."""
-    if _is_key(like):
-        array = jax.random.wrap_key_data(array)
-    return jax.device_put(array, like.sharding)
+    array = hosts.put(array, like.sharding)
+    return jax.random.wrap_key_data(array) if _is_key(like) else array
 
 
 def _is_key(array: jax.Array) -> bool:

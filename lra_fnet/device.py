@@ -11,13 +11,17 @@ from jax.stages import Compiled
 
 
 def describe_device(mesh: Mesh) -> dict[str, Any]:
-    """Return platform, kind and number of the devices of a mesh, and the CPU cores."""
+    """Return platform, kind and number of the devices of a mesh, and of their hosts.
+
+    The CPU cores are those of this host.
+    """
     device = mesh.devices.flat[0]
     kind = _processor_name() if device.platform == "cpu" else device.device_kind
     return {
         "platform": device.platform,
         "kind": kind,
         "count": mesh.size,
+        "hosts": len({device.process_index for device in mesh.devices.flat}),
         "cpu_cores": len(os.sched_getaffinity(0)),
     }
 
@@ -52,12 +56,12 @@ def usable_memory(mesh: Mesh) -> int:
 
     An accelerator's allocator tells its limit; CPU devices share the machine's memory.
     """
-    device = mesh.devices.flat[0]
+    device, *others = mesh.local_devices
     if device.platform != "cpu":
         limit = (device.memory_stats() or {}).get("bytes_limit", 0)
         return int(0.9 * limit) or sys.maxsize
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return int(0.6 * total) // mesh.size
+    return int(0.6 * total) // (1 + len(others))
 
 
 def default_steps_per_call(mesh: Mesh) -> int:

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, PyTree
 
+from lra_fnet import hosts
 from lra_fnet.batches import evaluation_batches
 from lra_fnet.device import call_memory, default_steps_per_call, usable_memory
 from lra_fnet.metrics import Sums
@@ -54,7 +55,10 @@ class Evaluator:
             call = self._calls(len(split.labels))[0]
             compiled = self._program_for(params, split, call)
             fits = call_memory(compiled) <= usable_memory(mesh)
-            if fits or self._batch_size == mesh.size:
+            if (
+                all(hosts.exchange("evaluation fits", fits))
+                or self._batch_size == mesh.size
+            ):
                 return
             self._compiled.clear()
             self._batch_size = max(self._batch_size // 2, mesh.size)

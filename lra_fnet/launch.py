@@ -64,11 +64,13 @@ def _by_hand(environment: Mapping[str, str]) -> dict[str, Any] | None:
 def _by_slurm(environment: Mapping[str, str]) -> dict[str, Any]:
     """Let JAX read the variables of a SLURM step.
 
-    It gives each task one accelerator. A task that has a node to itself takes all.
+    It gives each task one accelerator. A task that has a node to itself takes all, or
+    those that JAX_LOCAL_DEVICE_IDS lists.
     """
     _check_given(environment, OF_A_STEP, because=f"{STEP} is, as in a SLURM step")
     arguments: dict[str, Any] = {"cluster_detection_method": "slurm"}
-    if environment.get("SLURM_STEP_NUM_NODES") == environment["SLURM_NTASKS"]:
+    has_node = environment.get("SLURM_STEP_NUM_NODES") == environment["SLURM_NTASKS"]
+    if has_node and not environment.get("JAX_LOCAL_DEVICE_IDS"):
         arguments["local_device_ids"] = []  # no restriction; None would be one
     return arguments
 

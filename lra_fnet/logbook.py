@@ -79,6 +79,25 @@ class Logbook:
         os.replace(aside, self._path)
 
 
+class SilentLogbook(Logbook):
+    """Take the events of a run and drop them, on the hosts that do not write."""
+
+    def __init__(self) -> None:
+        pass
+
+    def write(self, event: str, step: int, values: Mapping[str, Any]) -> None:
+        """Record nothing."""
+
+    def say(self, line: str) -> None:
+        """Print nothing."""
+
+    def advance(self, step: int) -> None:
+        """Have no progress bar."""
+
+    def __exit__(self, *_: object) -> None:
+        """Have nothing to close."""
+
+
 def last_step(workdir: Path) -> int:
     """Return the last step in the record of a run; 0 where there is none."""
     try:

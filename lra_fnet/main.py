@@ -2,7 +2,8 @@
 
     python -m lra_fnet.main --config=configs/listops.py:quick --config.model=fnet
 
-Every key of the config is a flag: `--config.train.num_steps=100`.
+Every key of the config is a flag: `--config.train.num_steps=100`. Started on several
+hosts, by SLURM, on a TPU pod or with JAX's variables, it is one run on all of them.
 """
 
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict
 
-from lra_fnet import cli
+from lra_fnet import cli, hosts
 from lra_fnet.build import config_mixers
 from lra_fnet.parity import match_parameters
 from lra_fnet.process import set_up
@@ -40,6 +41,8 @@ def main(config: ConfigDict) -> None:
     identity = resolved_config(config, config_mixers(config))
     workdir = Path(_WORKDIR.value or default_workdir(identity))
     print(f"workdir {workdir}")
+    if hosts.count() > 1:
+        print(f"{hosts.count()} hosts share each batch")
     for result in train_and_evaluate(
         config, workdir, recipe=recipe, parity=_PARITY.value
     ):
@@ -48,5 +51,6 @@ def main(config: ConfigDict) -> None:
 
 
 if __name__ == "__main__":
-    set_up()
-    cli.run(main)
+    with hosts.joined():
+        set_up()
+        cli.run(main)

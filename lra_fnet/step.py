@@ -5,6 +5,7 @@ seeds train in one program. The batch is split over the devices of a mesh; each 
 computes its share of the gradient sum, and the shares are added.
 """
 
+import collections
 import dataclasses
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -20,6 +21,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from lra_fnet.dropout_bits import dropout_key
+from lra_fnet.hosts import put
 from lra_fnet.metrics import Sums, classification_sums
 
 # An array; JAX rebuilds its trees with placeholders of other types in the same places.
@@ -95,18 +97,20 @@ class Program:
     ) -> TrainState:
         """Return the state before the first step, one slice per seed."""
 
-        def init_one(seed: Int[Array, ""]) -> TrainState:
+        def init_one(
+            seed: Int[Array, ""], inputs: Shaped[Array, "1 ..."]
+        ) -> TrainState:
             init_key, key = jax.random.split(jax.random.key(seed))
-            params = self.model.init(init_key, inputs[:1], train=False)["params"]
+            params = self.model.init(init_key, inputs, train=False)["params"]
             step = jnp.zeros((), jnp.int32)
             return TrainState(step, params, self.optimizer.init(params), key)
 
-        return jax.jit(jax.vmap(init_one), out_shardings=self.replicated)(seeds)
+        init_all = jax.vmap(init_one, in_axes=(0, None))
+        return jax.jit(init_all, out_shardings=self.replicated)(seeds, inputs[:1])
 
     def put(self, inputs: np.ndarray, labels: np.ndarray) -> DeviceSplit:
         """Copy the arrays of a split to every device."""
-        arrays = (np.asarray(inputs), np.asarray(labels))
-        return DeviceSplit(*jax.device_put(arrays, self.replicated))
+        return DeviceSplit(*(put(a, self.replicated) for a in (inputs, labels)))
 
     @property
     def replicated(self) -> NamedSharding:
@@ -218,7 +222,10 @@ class Program:
             out_specs=(P(), P(None, None, "data")),
             check_vma=False,
         )
-        return shard(params, inputs, labels, indices, weight)
+        sums, answers = shard(params, inputs, labels, indices, weight)
+        if not self.replicated.is_fully_addressable:  # each host is to read them all
+            answers = jax.lax.with_sharding_constraint(answers, self.replicated)
+        return sums, answers
 
     def _evaluate_shard(self, params, inputs, labels, indices, weight):
         """Evaluate this device's share of each batch."""
@@ -256,11 +263,24 @@ def keep_best(best: Best, state: TrainState, accuracy: Float[Array, "s"]) -> Bes
 
 
 def make_mesh(batch_size: int) -> Mesh:
-    """Return a mesh of as many local devices as divide the batch."""
-    devices = jax.local_devices()
-    count = max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)
+    """Return a mesh of as many devices as divide the batch, equally many of each host.
+
+    Raises:
+      ValueError: the hosts cannot share it equally.
+    """
+    of_host = collections.defaultdict(list)
+    for device in jax.devices():
+        of_host[device.process_index].append(device)
+    most = min(map(len, of_host.values()))
+    counts = [n for n in range(1, most + 1) if batch_size % (n * len(of_host)) == 0]
+    if not counts:
+        raise ValueError(
+            f"{len(of_host)} hosts cannot share {batch_size} examples equally; change "
+            "train.batch_size, train.accumulate or the number of hosts"
+        )
+    devices = [d for host in sorted(of_host) for d in of_host[host][: counts[-1]]]
     return jax.make_mesh(
-        (count,), ("data",), devices=devices[:count], axis_types=(AxisType.Auto,)
+        (len(devices),), ("data",), devices=devices, axis_types=(AxisType.Auto,)
     )
 
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from lra_fnet import hosts
 from lra_fnet.batches import call_indices
 from lra_fnet.breakdown import breakdown
 from lra_fnet.build import (
@@ -26,7 +27,7 @@ from lra_fnet.build import (
     make_program,
 )
 from lra_fnet.checkpoint import Checkpoints, Snapshot
-from lra_fnet.data import load_dataset
+from lra_fnet.data import Dataset, load_dataset
 from lra_fnet.device import (
     call_memory,
     default_steps_per_call,
@@ -37,10 +38,10 @@ from lra_fnet.device import (
 from lra_fnet.evaluator import Evaluator
 from lra_fnet.flops import count_flops, forward_flops
 from lra_fnet.lock import FolderLock
-from lra_fnet.logbook import Logbook, Record
+from lra_fnet.logbook import Logbook, Record, SilentLogbook
 from lra_fnet.metrics import Sums
 from lra_fnet.progress import Progress
-from lra_fnet.protocol import resolved_config
+from lra_fnet.protocol import differences, placeless, resolved_config
 from lra_fnet.result import RunFacts, Score, seed_result, write_result
 from lra_fnet.rules import check_rules, repeat_command
 from lra_fnet.signals import StopSignals
@@ -74,7 +75,8 @@ def train_and_evaluate(
 ) -> list[dict[str, Any]]:
     """Train, select by validation, test once; return one result for each seed.
 
-    Goes on from the newest checkpoint in `workdir`; a finished run is not repeated.
+    Goes on from the newest checkpoint in `workdir`; a finished run is not repeated. Of
+    several hosts the first one writes and returns results; the others return none.
 
     Args:
       config: of the run.
@@ -86,11 +88,12 @@ def train_and_evaluate(
     Raises:
       DataError, WorkdirError, CheckpointError, NotFinite, Interrupted: see there.
       FolderLocked: another process runs in `workdir`.
+      HostError: another host failed, or does something else than this one.
       ValueError: a value of the config is out of its range.
     """
     check_counts(config)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(FolderLock(workdir))
+        hosts.on_first("lock", lambda: stack.enter_context(FolderLock(workdir)))
         return _train_and_evaluate(config, workdir, recipe or config, parity, stack)
 
 
@@ -106,10 +109,12 @@ def _train_and_evaluate(
     seeds = range(config.seed, config.seed + config.num_seeds)
     folders = result_folders(workdir, seeds)
     task = make_task(config.task, **config.data)
-    dataset = load_dataset(task, data_root())
+    _check_same_run(identity, workdir)
+    dataset = hosts.first_then_others("data", lambda: load_dataset(task, data_root()))
+    _check_same_data(dataset)
     print(dataset.summary())
-    claim(workdir, identity, dataset.checksum)
-    finished = finished_results(folders)
+    hosts.on_first("claim", lambda: claim(workdir, identity, dataset.checksum))
+    finished = hosts.from_first("finished", finished_results(folders))
     if finished:
         print(f"{workdir} holds the finished run; delete it to train again")
         return finished
@@ -131,7 +136,11 @@ def _train_and_evaluate(
     if restored:
         state, best = restored.state, restored.best
     step, num_steps = int(state.step[0]), config.train.num_steps
-    log = stack.enter_context(Logbook(workdir, step, num_steps, config.run.tensorboard))
+    log = stack.enter_context(
+        Logbook(workdir, step, num_steps, config.run.tensorboard)
+        if hosts.is_first()
+        else SilentLogbook()
+    )
     if step:
         log.say(f"going on from step {step:,} of {num_steps:,} in {workdir}")
 
@@ -159,7 +168,8 @@ def _train_and_evaluate(
     # -- Steps -----------------------------------------------------------------------
     progress = Progress(log, config_schedule(config), step, num_steps)
     ahead: collections.deque[jax.Array] = collections.deque()
-    with StopSignals() as stop:
+    with StopSignals() as signals:
+        stop = hosts.AgreedStop(signals, program.mesh, CALLS_AHEAD)
         while step < num_steps:
             count = min(steps_per_call, _next_stop(step, config) - step)
             indices = indices_of_call(step, count)
@@ -169,10 +179,11 @@ def _train_and_evaluate(
             ahead.append(bad_step)
             if len(ahead) > CALLS_AHEAD:
                 ahead.popleft().block_until_ready()
+            stopped_by = stop.after_call()
 
             last = step == num_steps
             evaluate = last or step % config.train.eval_every == 0
-            save = last or step % config.run.checkpoint_every == 0 or stop.received
+            save = last or step % config.run.checkpoint_every == 0 or stopped_by
             if evaluate or save or step % config.run.log_every == 0:
                 progress.end(step)
             if evaluate or save:
@@ -185,10 +196,10 @@ def _train_and_evaluate(
                 checkpoints.save(step, Snapshot(state, best))
             if evaluate or save:
                 progress.restart_clock()
-            if stop.received and not last:
-                checkpoints.wait()
-                raise Interrupted(stop.received, step)
-    checkpoints.wait()
+            if stopped_by and not last:
+                hosts.together("stop", checkpoints.wait)
+                raise Interrupted(stopped_by, step)
+    hosts.together("end", checkpoints.wait)
 
     # -- Test, once ------------------------------------------------------------------
     test, answers = evaluator(best.params, test_split)
@@ -196,9 +207,11 @@ def _train_and_evaluate(
     if (np.asarray(best.step) < num_steps).any():
         test_last, _ = evaluator(state.params, test_split)
     log.write("test", step, evaluator.take_seconds())
+    if not hosts.is_first():
+        return []
 
     # -- Result ----------------------------------------------------------------------
-    records = list(log.records())
+    records, best_step = list(log.records()), np.asarray(best.step)
     facts = RunFacts(
         task=task.name,
         config=identity,
@@ -222,9 +235,9 @@ def _train_and_evaluate(
     test_labels = np.asarray(dataset.splits["test"].labels)
     for row, (seed, folder) in enumerate(zip(seeds, folders, strict=True)):
         scores = {
-            "test": _score(test, row, int(best.step[row])),
+            "test": _score(test, row, int(best_step[row])),
             "test_last_step": _score(test_last, row, num_steps),
-            "validation": _validation_score(records, row, int(best.step[row])),
+            "validation": _validation_score(records, row, int(best_step[row])),
             "validation_last_step": _validation_score(records, row, num_steps),
         }
         correct = answers[row] == test_labels
@@ -239,17 +252,18 @@ def compile_training(
 ) -> tuple[Program, jax.stages.Compiled, dict[str, float | None]]:
     """Compile the training call in as few parts of a batch as fit into memory.
 
-    Returns what computes, and the operations of a step of all seeds.
+    Returns what computes, and the operations of a step of all seeds. The host with the
+    least memory decides.
 
     Raises:
       ValueError: not even single examples fit.
     """
-    usable = usable_memory(program.mesh)
+    usable = min(hosts.exchange("usable memory", usable_memory(program.mesh)))
     while True:
         traced = Program.train.trace(program, *call)
         lowered = traced.lower()
         compiled = lowered.compile()
-        needed = call_memory(compiled)
+        needed = max(hosts.exchange("needed memory", call_memory(compiled)))
         if fixed or needed <= usable:
             return program, compiled, _step_flops(program, traced, lowered)
         batch = call[-2].shape[-1] // program.mesh.size  # examples on one device
@@ -263,6 +277,38 @@ def compile_training(
                 "take a smaller batch or model, or fewer seeds"
             )
         program = dataclasses.replace(program, accumulate=parts[0])
+
+
+def _check_same_run(identity: dict[str, Any], workdir: Path) -> None:
+    """Check that all hosts were started with the same command.
+
+    Raises:
+      HostError: they were not; names what differs.
+    """
+    remedy = (
+        f"the hosts of a run need the same command; {hosts.ALONE}=1 lets each process "
+        "compute alone"
+    )
+    hosts.check_equal(
+        "run",
+        {**placeless(identity), "workdir": str(workdir)},
+        lambda first, other: f"{', '.join(differences(first, other))}; {remedy}",
+    )
+
+
+def _check_same_data(dataset: Dataset) -> None:
+    """Check that all hosts have the same data.
+
+    Raises:
+      HostError: they have not; names both.
+    """
+    hosts.check_equal(
+        "data",
+        dataset.checksum,
+        lambda first, other: (
+            f"their data, here in {dataset.folder}, have checksums {first} and {other}"
+        ),
+    )
 
 
 def _step_flops(

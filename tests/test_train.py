@@ -1,4 +1,3 @@
-import json
 import os
 import random
 import resource
@@ -14,7 +13,14 @@ from lra_fnet.lock import FolderLock, FolderLocked
 from lra_fnet.progress import NotFinite
 from lra_fnet.train import train_and_evaluate
 from lra_fnet.workdir import WorkdirError
-from tiny_runs import command, environment, run, tiny_config
+from tiny_runs import (
+    command,
+    environment,
+    result_of,
+    run,
+    tiny_config,
+    wait_for_step,
+)
 
 # One process for all of them: they share a finished run.
 pytestmark = pytest.mark.xdist_group("train")
@@ -35,10 +41,6 @@ def finished(tmp_path_factory, data):
     done = run(command(workdir), data)
     assert done.returncode == 0, done.stderr
     return workdir, done
-
-
-def result_of(workdir):
-    return json.loads((workdir / "result.json").read_text())
 
 
 def saved_bytes(workdir):
@@ -175,18 +177,6 @@ def start(workdir, data):
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def wait_for_step(workdir, step):
-    """Wait until the logbook has reached a step."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        path = workdir / "metrics.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
-        if any(json.loads(line)["step"] >= step for line in lines[:-1]):
-            return
-        time.sleep(0.002)
-    raise AssertionError(f"step {step} was not reached")
 
 
 def test_a_killed_run_ends_as_if_nothing_had_happened(finished, tmp_path, data):

@@ -1,9 +1,12 @@
 """Tiny ListOps runs, in this process or in one that can be killed."""
 
+import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -67,3 +70,20 @@ def run(arguments, data, **options) -> subprocess.CompletedProcess:
         timeout=300,
         **options,
     )
+
+
+def result_of(workdir) -> dict[str, Any]:
+    """Return the result of a finished run."""
+    return json.loads((workdir / "result.json").read_text())
+
+
+def wait_for_step(workdir, step):
+    """Wait until the logbook has reached a step."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        path = workdir / "metrics.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        if any(json.loads(line)["step"] >= step for line in lines[:-1]):
+            return
+        time.sleep(0.002)
+    raise AssertionError(f"step {step} was not reached")
