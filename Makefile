@@ -26,7 +26,7 @@ else
 .DEFAULT_GOAL := help
 endif
 
-.PHONY: help train data check-data export conform new-mixer models docs smoke eval which-run table report test lint format lock clean
+.PHONY: help train data check-data export conform new-mixer models docs smoke eval which-run table report speed speed-fourier speed-compare test lint format lock clean
 help:
 	@echo "make task=TASK     train, evaluate and print the result of one cell"
 	@echo "                   TASK     $(all_tasks)"
@@ -52,6 +52,11 @@ help:
 	@echo "                   shard=   3/16: a fixed sixteenth; sources=\"image=folder:DIR ...\""
 	@echo "                   retry=0  leave failed cells; flags= as above; see docs/table.md"
 	@echo "make report [runs=\"results runs\" to=report]   all results as a page, Markdown and CSV"
+	@echo "make speed [models= lengths= task=text batch=32 limit=300 to=runs/speed]   steps/s,"
+	@echo "                   latency and memory of every mixer against length; goes on"
+	@echo "make speed-compare [sections= task=text to=runs/speed]   FNet against its published"
+	@echo "                   formula, attention, a plain trainer, PyTorch; see docs/performance.md"
+	@echo "make speed-fourier [lengths= widths= to=FILE]   measure which transform is fastest here"
 	@echo "make test          lint, types and tests, offline, minutes on two cores"
 	@echo "make lint, format, lock, clean"
 	@echo
@@ -134,6 +139,20 @@ table: .venv/installed-$(accel)
 
 report: .venv/installed-$(accel)
 	$(python) -m lra_fnet.report $(if $(runs),--runs="$(runs)") $(addprefix --to=,$(to))
+
+# exec: as above.
+speed: .venv/installed-$(accel)
+	@exec $(python) -m lra_fnet.speed $(if $(models),--models="$(models)") \
+	  $(if $(lengths),--lengths="$(lengths)") $(addprefix --task=,$(task)) \
+	  $(addprefix --batch=,$(batch)) $(addprefix --limit=,$(limit)) $(addprefix --to=,$(to))
+
+speed-fourier: .venv/installed-$(accel)
+	$(python) -m lra_fnet.speed.transform $(if $(lengths),--lengths="$(lengths)") \
+	  $(if $(widths),--widths="$(widths)") $(addprefix --to=,$(to))
+
+speed-compare: .venv/installed-$(accel)
+	$(python) -m lra_fnet.speed.compare $(if $(sections),--sections="$(sections)") \
+	  $(addprefix --task=,$(task)) $(addprefix --to=,$(to))
 
 test: lint .venv/installed-data
 	$(python) -m pytest $(in_parallel)

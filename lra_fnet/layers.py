@@ -18,11 +18,15 @@ class Mlp(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b l d"], train: bool) -> Float[Array, "b l d"]:
         """Transform every position alone."""
-        width = x.shape[-1]
+        shape, width = x.shape, x.shape[-1]
+        # As a matrix: for gradients of parameters XLA on CPUs would transpose arrays
+        # with two axes to sum over, and compute the GELU's derivative in that order.
+        x = x.reshape(-1, width)
         x = nn.gelu(_block_dense(self.mlp_dim, x.dtype)(x), approximate=True)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         x = _block_dense(width, x.dtype)(x)
-        return nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        return x.reshape(shape)
 
 
 def _block_dense(features: int, dtype: jnp.dtype) -> nn.Dense:

@@ -4,13 +4,15 @@
 #   tools/gpu_check.sh OUT [SECONDS]      results as JSON in OUT; default limit 570 s
 #
 # PYTHON names the interpreter (default .venv/bin/python), RECIPE the protocol (default
-# lra2020), CELLS the cells as "task:model:seeds ...". A cell that the limit interrupts
-# keeps its checkpoint in OUT/runs, and the same command goes on with it.
+# lra2020), MODELS those whose speed is measured, CELLS the cells to train as
+# "task:model:seeds ...". A cell that the limit interrupts keeps its checkpoint in
+# OUT/runs, a table of speed its finished cells in OUT/speed: the same command goes on.
 set -u
 out=${1:?usage: tools/gpu_check.sh OUT [SECONDS]}
 deadline=$((SECONDS + ${2:-570}))
 python=${PYTHON:-.venv/bin/python}
 recipe=${RECIPE:-lra2020}
+models=${MODELS:-fnet transformer transformer_rope linear_transformer performer}
 cells=${CELLS:-listops:fnet:3 listops:transformer:3 pathfinder:fnet:1}
 cd "$(dirname "$0")/.." || exit 1
 mkdir -p "$out" || exit 1
@@ -33,11 +35,22 @@ with open(sys.argv[1], "w") as file:
 print(facts)
 PYTHON
 
-echo "== tests"
-timeout "$(left)" "$python" -m pytest -q -p no:cacheprovider \
-  tests/test_fourier.py tests/test_encoder.py tests/test_mixers.py tests/test_step.py \
-  > "$out/tests.log" 2>&1
-echo "exit $?: $(tail -n 1 "$out/tests.log")" | tee "$out/tests.txt"
+# A part of the check: at most SHARE percent of what is left, its output in OUT/NAME.log.
+part() {
+  local name=$1 share=$2 limit
+  shift 2
+  limit=$(($(left) * share / 100))
+  echo "== $name, $limit s of $(left) s left"
+  [ "$limit" -gt 20 ] || { echo "no time left"; return; }
+  timeout -s INT -k 10 "$limit" "$@" > "$out/$name.log" 2>&1
+  echo "exit $?: $(tail -n 1 "$out/$name.log")"
+}
+
+part tests 35 "$python" -m pytest -q -p no:cacheprovider \
+  tests/test_fourier.py tests/test_encoder.py tests/test_mixers.py tests/test_step.py
+part speed-fourier 25 "$python" -m lra_fnet.speed.transform --to="$out/fourier_choice.json"
+part speed-compare 30 "$python" -m lra_fnet.speed.compare --to="$out/speed"
+part speed 40 "$python" -m lra_fnet.speed --models="$models" --to="$out/speed"
 
 for cell in $cells; do
   IFS=: read -r task model seeds <<< "$cell"

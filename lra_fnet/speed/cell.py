@@ -16,17 +16,18 @@ from ml_collections import ConfigDict
 from lra_fnet.device import call_memory, describe_device, peak_memory, usable_memory
 from lra_fnet.process import set_up
 from lra_fnet.result import git_commit, library_versions, write_json
-from lra_fnet.speed import SCHEMA_VERSION
+from lra_fnet.speed import LIMIT, SCHEMA_VERSION
 from lra_fnet.speed.setting import Setting, base_config, make_setting
 from lra_fnet.speed.timing import interleaved, spread
 from lra_fnet.step import make_mesh
 
-REPEATS = 7
-SECONDS = 60.0  # after which a slow cell is not repeated any more
+ROUNDS = 7
+# Of the limit: what training, and what inference, may take beyond two rounds.
+SHARE = 0.2
 
 
 def empty_cell(
-    config: ConfigDict, length: int, device: dict[str, Any], command: str
+    config: ConfigDict, length: int, limit: float, device: dict[str, Any]
 ) -> dict[str, Any]:
     """Return a cell that has failed, with all its keys."""
     return {
@@ -43,57 +44,87 @@ def empty_cell(
         "compile_seconds": None,
         "status": "failed",
         "reason": "",
+        "limit_seconds": limit,
         "device": device,
         "versions": library_versions(),
         "commit": git_commit(),
-        "command": command,
+        "command": " ".join(["python", "-m", "lra_fnet.speed.cell", *sys.argv[1:]]),
     }
 
 
-def measured_cell(config: ConfigDict, length: int, command: str) -> dict[str, Any]:
-    """Return the cell of a config at a length, in the largest batch that fits.
+def measure(config: ConfigDict, length: int, limit: float, path: Path) -> None:
+    """Measure a cell in the largest batch that fits by the compiler's account.
 
-    Out of memory is a result: where the compiler, the device or the sum of what a call
-    needs says so, the batch is halved, down to one example.
+    The file says how far it came wherever the process may end. A batch that then does
+    not fit, after all, is a result: the memory of this process tells nothing any more
+    about a smaller one, which takes another process.
     """
     asked, excess = config.train.batch_size, ""
     while True:
-        try:
-            setting = make_setting(config, length)
-            found, measured = _measured(setting)
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-            found, measured = str(error).splitlines()[0], {}
+        setting, seconds, found = _compiled(config, length)
         excess = excess or found
-        if measured or config.train.batch_size == 1:
+        if not found or config.train.batch_size == 1:
             break
         config.train.batch_size //= 2
-    device = describe_device(make_mesh(config.train.batch_size))
-    status = "ok" if measured else "out of memory"
-    reason = f"a batch of {asked} {excess}" if excess else ""
-    cell = empty_cell(config, length, device, command)
-    return {**cell, **measured, "status": status, "reason": reason}
+    cell = empty_cell(config, length, limit, describe_device(setting.program.mesh))
+    cell["reason"] = f"a batch of {asked} {excess}" if excess else ""
+    cell["compile_seconds"] = seconds
+    if found:
+        write_json(path, cell | {"status": "out of memory", "compile_seconds": None})
+        return
+    write_json(path, cell)
+    write_json(path, cell | _outcome(setting, limit, cell["reason"]))
 
 
-def _measured(setting: Setting) -> tuple[str, dict[str, Any]]:
-    """Return why a call does not fit into memory, or else what was measured."""
+def _compiled(config: ConfigDict, length: int) -> tuple[Setting, float, str]:
+    """Return a setting, the seconds to compile its training, and what it lacks."""
+    setting = make_setting(config, length)
     started = time.monotonic()
-    training = setting.training
-    compile_seconds = time.monotonic() - started
+    try:
+        training = setting.training
+        seconds = time.monotonic() - started
+        needed = max(call_memory(call) for call in (training, setting.inference))
+    except jax.errors.JaxRuntimeError as error:
+        return setting, 0.0, _lack(error)
     usable = usable_memory(setting.program.mesh)
-    needed = max(call_memory(call) for call in (training, setting.inference))
-    if needed > usable:
-        return f"needs {needed / 2**30:.1f} of {usable / 2**30:.1f} usable GiB", {}
-    train = interleaved({"train": setting.steps()}, REPEATS, SECONDS)["train"]
-    peak = peak_memory(training)  # before inference adds to it
-    answer = interleaved({"answer": setting.answers}, REPEATS, SECONDS)["answer"]
+    excess = f"needs {needed / 2**30:.1f} of {usable / 2**30:.1f} usable GiB"
+    return setting, seconds, excess if needed > usable else ""
+
+
+def _outcome(setting: Setting, limit: float, reason: str) -> dict[str, Any]:
+    """Return the measured values, or that the device had not enough memory."""
+    try:
+        return {"status": "ok", **_measured(setting, SHARE * limit)}
+    except jax.errors.JaxRuntimeError as error:
+        told = f"a batch of {setting.batch_size}: {_lack(error)}"
+    return {
+        "status": "out of memory",
+        "compile_seconds": None,
+        "reason": "; ".join(filter(None, [reason, told])),
+    }
+
+
+def _lack(error: Exception) -> str:
+    """Return what an error says about memory; raise it if it is about something else.
+
+    Raises:
+      JaxRuntimeError: the error itself.
+    """
+    if "RESOURCE_EXHAUSTED" not in str(error):
+        raise error
+    return str(error).splitlines()[0]
+
+
+def _measured(setting: Setting, seconds: float) -> dict[str, Any]:
+    """Return what was measured, in little more than twice so many seconds."""
+    train = interleaved({"train": setting.step}, ROUNDS, seconds)["train"]
+    peak = peak_memory(setting.training)  # before inference adds to it
+    answer = interleaved({"answer": setting.answer}, ROUNDS, seconds)["answer"]
     rates = [setting.steps_per_call / sample.wall for sample in train]
-    return "", {
+    return {
         "train_steps_per_second": spread(rates),
         "inference_seconds": spread([sample.wall for sample in answer]),
         "peak_memory": peak,
-        "compile_seconds": compile_seconds,
     }
 
 
@@ -104,17 +135,17 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=1024)
     parser.add_argument("--task", default="text")
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--limit", type=float, default=LIMIT)
     parser.add_argument("--to", type=Path, help="the JSON file; without: the device")
     options = parser.parse_args()
     set_up()
     jax.config.update("jax_enable_compilation_cache", False)  # compiling is timed
+    if options.to is None:
+        print(json.dumps(describe_device(make_mesh(len(jax.local_devices())))))
+        return
     overrides = {"model": options.model, "train.batch_size": options.batch}
     config = base_config(options.task, overrides)
-    if options.to is None:
-        print(json.dumps(describe_device(make_mesh(options.batch))))
-        return
-    command = " ".join(["python", "-m", "lra_fnet.speed.cell", *sys.argv[1:]])
-    write_json(options.to, measured_cell(config, options.length, command))
+    measure(config, options.length, options.limit, options.to)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ import math
 from collections.abc import Sequence
 
 
-def fitted_exponent(lengths: Sequence[float], seconds: Sequence[float]) -> float | None:
+def fitted_exponent(
+    lengths: Sequence[int | float], seconds: Sequence[float]
+) -> float | None:
     """Return e of seconds = c length^e, by least squares of the logarithms.
 
     Fewer than two lengths have none.

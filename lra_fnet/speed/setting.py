@@ -43,13 +43,13 @@ def task_facts(config: ConfigDict) -> Task:
     return make_task(config.task, **values)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Setting:
-    """Hold a program and one batch of examples without padding.
+    """Hold a program in training and one batch of examples without padding.
 
     Attributes:
       program: model, optimiser and devices.
-      state: before the first step.
+      state: after the steps taken so far; each call of `step` replaces it.
       split: as many examples as a batch has.
       batch_size: examples of a step.
       steps_per_call: of a training call, as the trainer takes on these devices.
@@ -64,8 +64,15 @@ class Setting:
     @functools.cached_property
     def training(self) -> jax.stages.Compiled:
         """Compile a training call."""
-        call = (self.state, *self.split, self._indices, np.int32(self.steps_per_call))
-        return Program.train.lower(self.program, *call).compile()
+        return self.lowered().compile()
+
+    def lowered(self) -> jax.stages.Lowered:
+        """Return a training call as XLA is given it."""
+        return Program.train.lower(self.program, self.state, *self._batches)
+
+    def compile(self) -> None:
+        """Compile a training call now, so that no step will."""
+        _ = self.training
 
     @functools.cached_property
     def inference(self) -> jax.stages.Compiled:
@@ -74,37 +81,43 @@ class Setting:
             self.program, self.state.params, *self.split, *self._evaluation
         ).compile()
 
-    def steps(self) -> Callable[[], PyTree]:
-        """Return what goes on training from this state, a call each time."""
-        state = jax.tree.map(jnp.copy, self.state)  # it is given away, call by call
-        count = np.int32(self.steps_per_call)
+    def step(self) -> PyTree:
+        """Train on, `steps_per_call` steps; the state before is given away."""
+        self.state, sums, _ = self.training(self.state, *self._batches)
+        return self.state, sums
 
-        def call() -> PyTree:
-            nonlocal state
-            state, sums, _ = self.training(state, *self.split, self._indices, count)
-            return state, sums
-
-        return call
-
-    def answers(self) -> PyTree:
+    def answer(self) -> PyTree:
         """Answer the batch."""
         return self.inference(self.state.params, *self.split, *self._evaluation)
 
-    @property
-    def _indices(self) -> np.ndarray:
+    @functools.cached_property
+    def _batches(self) -> tuple[Any, ...]:
+        """Return what a training call reads."""
         steps, batch = self.steps_per_call, self.batch_size
-        return call_indices((0,), 0, steps, steps, batch, batch)
+        indices = call_indices((0,), 0, steps, steps, batch, batch)
+        return *self.split, indices, np.int32(steps)
 
-    @property
+    @functools.cached_property
     def _evaluation(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return which examples are answered, and with which weight."""
         indices = np.arange(self.batch_size, dtype=np.int32)[None]
         return indices, np.ones(indices.shape, np.float32)
 
 
-def make_setting(config: ConfigDict, length: int) -> Setting:
-    """Return a setting with random ids at the batch size of the config."""
+def make_setting(
+    config: ConfigDict,
+    length: int,
+    changed: Callable[[Program], Program] = lambda program: program,
+) -> Setting:
+    """Return a setting with random ids at the batch size of the config.
+
+    Args:
+      config: of the model.
+      length: positions of an example; the config's own does not count.
+      changed: returns what is to compute in the place of the config's program.
+    """
     task, batch_size = task_facts(config), config.train.batch_size
-    program = make_program(config, task)
+    program = changed(make_program(config, task))
     documents = (task.num_documents,) if task.num_documents > 1 else ()
     random = np.random.default_rng(0)
     inputs = random.integers(1, task.vocab_size, (batch_size, *documents, length))

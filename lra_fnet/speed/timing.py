@@ -1,12 +1,15 @@
 """Time calls in turns, so that what else the machine does meets all of them alike."""
 
 import dataclasses
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+
+FEWEST_ROUNDS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,24 +28,30 @@ def timed(call: Callable[[], Any]) -> Sample:
 
 
 def interleaved(
-    calls: Mapping[str, Callable[[], Any]], repeats: int, seconds: float
+    calls: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    seconds: float,
+    patience: float = math.inf,
 ) -> dict[str, list[Sample]]:
     """Time every call once per round, after one call of each to warm up.
 
     Args:
-      calls: what to time, by name.
-      repeats: most rounds.
+      calls: what to time, by name; compiled already.
+      rounds: at most.
       seconds: after this long no further round begins, but two there are at least.
+      patience: a call that takes this many times the quickest one's time to warm up is
+        not called again, and that is its only sample.
     """
-    for call in calls.values():
-        jax.block_until_ready(call())
-    samples: dict[str, list[Sample]] = {name: [] for name in calls}
+    warm_up = {name: timed(call) for name, call in calls.items()}
+    longest = patience * min(sample.wall for sample in warm_up.values())
+    taking_part = [name for name in calls if warm_up[name].wall <= longest]
+    samples = {n: [] if n in taking_part else [s] for n, s in warm_up.items()}
     started = time.monotonic()
-    for done in range(repeats):
-        if done >= 2 and time.monotonic() - started > seconds:
+    for done in range(rounds):
+        if done >= FEWEST_ROUNDS and time.monotonic() - started > seconds:
             break
-        for name, call in calls.items():
-            samples[name].append(timed(call))
+        for name in taking_part:
+            samples[name].append(timed(calls[name]))
     return samples
 
 
@@ -61,19 +70,14 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def ratios(
-    samples: Mapping[str, Sequence[Sample]], to: str
-) -> dict[str, dict[str, float]]:
-    """Return how many times faster than `to` each name is: the median over rounds.
+    slow: Sequence[Sample], fast: Sequence[Sample], clock: str = "wall"
+) -> list[float]:
+    """Return how many times as long `slow` took as `fast`, in each common round.
 
-    Of the clock, and of the processors' seconds, which other work hardly changes.
+    By the "wall" clock or by the "processor", which other work hardly changes.
+
+    >>> ratios([Sample(3.0, 1.0)], [Sample(1.0, 1.0)])
+    [3.0]
     """
-    return {
-        name: {
-            clock: statistics.median(
-                getattr(slow, clock) / getattr(fast, clock)
-                for slow, fast in zip(samples[to], own, strict=True)
-            )
-            for clock in ("wall", "processor")
-        }
-        for name, own in samples.items()
-    }
+    pairs = zip(slow, fast, strict=False)
+    return [getattr(a, clock) / getattr(b, clock) for a, b in pairs]

@@ -76,11 +76,11 @@ class Display:
         return "time left unknown" if seconds is None else f"{duration(seconds)} left"
 
     def starts(self, cell: Cell, step: int) -> None:
-        """Say that a cell runs now, from a step on."""
+        """Say that a cell runs now, or goes on if it had logged a step."""
         forecast = self._progress.forecast(cell)
         expected = f", {expectation(forecast)}" if forecast else ""
-        going_on = f" from step {step:,}" if step else ""
-        self.say(f"{cell.name}: runs{going_on}{expected}, in {cell.workdir}")
+        does = "goes on" if step else "runs"
+        self.say(f"{cell.name}: {does}{expected}, in {cell.workdir}")
         self.update()
 
     def done(self, cell: Cell, result: Mapping[str, Any], seconds: float) -> None:

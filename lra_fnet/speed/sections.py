@@ -1,0 +1,80 @@
+"""Comparisons in one process: the transform alone, steps, and steps with attention."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+import jax
+
+from lra_fnet.device import call_memory, usable_memory
+from lra_fnet.fourier import chosen_algorithm
+from lra_fnet.speed.alone import batch_for, transform_calls
+from lra_fnet.speed.comparison import Comparison, compared
+from lra_fnet.speed.plan import PUBLISHED, Plan
+from lra_fnet.speed.setting import Setting
+from lra_fnet.speed.timing import Sample, interleaved
+from lra_fnet.step import make_mesh
+
+# Lengths of LRA and the powers of two beside them, at widths of its recipes.
+SHAPES = ((1024, 128), (2000, 512), (2048, 128), (4000, 256), (4096, 64), (16384, 128))
+FUSED = "transformer_rope"  # a kernel on GPUs, jax.nn.dot_product_attention elsewhere
+
+
+def mixing(plan: Plan) -> Iterator[Comparison]:
+    """Compare the chosen algorithm alone with the published formula.
+
+    The formula runs once as a step does, on all devices, and once on a single device,
+    as it does in a program that knows of no other.
+    """
+    for length, width in SHAPES:
+        algorithm = chosen_algorithm(length, width, "float32")
+        shape = batch_for(length, width), length, width
+        calls = transform_calls(["published", algorithm], shape, "float32", False)
+        slower = ["published"]
+        if jax.local_device_count() > 1:
+            slower.append("published, one device")
+            calls[slower[1]] = _on_one_device(shape)
+        samples = interleaved(calls, plan.rounds, plan.seconds)
+        setting = f"length {length:,}, width {width}"
+        pairs = [(algorithm, name) for name in slower]
+        yield from compared("mixing", setting, samples, pairs, shape[0])
+
+
+def _on_one_device(shape: tuple[int, int, int]) -> Callable:
+    """Return the published formula for the whole batch on one device."""
+    name = "published"
+    return transform_calls([name], shape, "float32", False, make_mesh(1))[name]
+
+
+def step(plan: Plan) -> Iterator[Comparison]:
+    """Compare training steps of FNet with those of FNet by the published formula."""
+    for size in plan.sizes():
+        settings = {
+            "fnet": plan.setting("fnet", size),
+            "published": plan.setting("fnet", size, PUBLISHED),
+        }
+        samples = in_turns(settings, plan)
+        pairs = [("fnet", "published")]
+        yield from compared("step", str(size), samples, pairs, size.batch)
+
+
+def attention(plan: Plan) -> Iterator[Comparison]:
+    """Compare training steps of FNet with those of a Transformer, plain and fused."""
+    for size in plan.attention_sizes():
+        models = ("fnet", "transformer", FUSED)
+        made = {model: plan.setting(model, size) for model in models}
+        settings = {model: setting for model, setting in made.items() if fits(setting)}
+        samples = in_turns(settings, plan)
+        pairs = [("fnet", model) for model in settings if model != "fnet"]
+        yield from compared("attention", str(size), samples, pairs, size.batch)
+
+
+def in_turns(settings: Mapping[str, Setting], plan: Plan) -> dict[str, list[Sample]]:
+    """Time training calls of several settings, all compiled before."""
+    for setting in settings.values():
+        setting.compile()
+    calls = {name: setting.step for name, setting in settings.items()}
+    return interleaved(calls, plan.rounds, plan.seconds)
+
+
+def fits(setting: Setting) -> bool:
+    """Tell whether a training call has enough memory."""
+    return call_memory(setting.training) <= usable_memory(setting.program.mesh)
