@@ -10,7 +10,7 @@ from test_step import make_program, train
 from lra_fnet.fourier import ALGORITHMS, EXACT
 from lra_fnet.mixers import mixer_class
 
-NUM_STEPS = 20
+NUM_STEPS = 10
 
 
 def trained(algorithm):
