@@ -17,8 +17,9 @@ def device_name(device: Mapping[str, Any]) -> str:
     name = f"{device['count']} {TIMES} {device['kind']}"
     if device.get("platform") != "cpu":
         return name
-    cores = device.get("cpu_cores")
-    return f"{device['kind']}, {cores} cores" if cores else device["kind"]
+    cores, hosts = device.get("cpu_cores"), device.get("hosts", 1)
+    name = f"{device['kind']}, {cores} cores" if cores else device["kind"]
+    return f"{name} on each of {hosts} hosts" if hosts > 1 else name
 
 
 def same_machine(cells: Iterable[Cell]) -> tuple[list[Cell], str]:

@@ -20,11 +20,17 @@ import jax
 from lra_fnet.device import describe_device
 from lra_fnet.process import set_up
 from lra_fnet.result import git_commit, library_versions, write_json
-from lra_fnet.speed import SCHEMA_VERSION, comparison, frameworks, sections, shares
+from lra_fnet.speed import (
+    SCHEMA_VERSION,
+    comparison,
+    frameworks,
+    regime,
+    sections,
+    shares,
+)
 from lra_fnet.speed.comparison import Comparison
 from lra_fnet.speed.grid import device_name
 from lra_fnet.speed.plan import Plan, plan_here
-from lra_fnet.speed.regime import trainer
 from lra_fnet.speed.shares import Share
 from lra_fnet.step import make_mesh
 from tasks import check_task_name
@@ -43,7 +49,7 @@ MEASURED: Mapping[str, Callable[[Plan], Any]] = {
     "shares": shares.shares,
     "attention": sections.attention,
     "pytorch": frameworks.pytorch,
-    "trainer": trainer,
+    "trainer": regime.trainer,
 }
 ROUNDS, SECONDS = 11, 20.0
 
@@ -78,13 +84,14 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """
     parser = argparse.ArgumentParser(prog="python -m lra_fnet.speed.compare")
     parser.add_argument("--sections", default=",".join(MEASURED))
-    parser.add_argument("--task", default="text", help="whose depth; default: text")
+    parser.add_argument("--task", default="", help="whose sizes steps have")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="at most")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="a comparison")
     parser.add_argument("--to", type=Path, default=Path("runs", "speed"))
     options = parser.parse_args(arguments)
     options.sections = options.sections.replace(",", " ").split()
-    check_task_name(options.task)
+    if options.task:
+        check_task_name(options.task)
     for name in options.sections:
         if name not in MEASURED:
             close = difflib.get_close_matches(name, MEASURED, n=1)
@@ -101,9 +108,11 @@ def main() -> None:
         options = parsed()
     except ValueError as error:
         sys.exit(f"error: {error}")
+    trainers = regime.in_turns() if "trainer" in options.sections else []
     set_up()
     device = describe_device(make_mesh(jax.local_device_count()))
     plan = plan_here(options.task, options.rounds, options.seconds)
+    plan = dataclasses.replace(plan, trainers=trainers)
     about = {
         "schema": SCHEMA_VERSION,
         "kind": "compare",

@@ -1,27 +1,38 @@
-"""How much a comparison measures: sizes for what computes, rounds, seconds."""
+"""What a comparison measures: models at LRA's sizes, in batches for what computes."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
 
 from lra_fnet.speed.setting import Setting, base_config, make_setting
+from lra_fnet.step import Program
 
-MLP_FACTOR = 4  # hidden units for each channel, as LRA's Text and Retrieval have
 PUBLISHED = MappingProxyType({"mixers.fnet.algorithm": "published"})
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+Times = dict[str, float]  # seconds of a step, by task
 
 
-class Size(NamedTuple):
-    """Hold channels, positions, and the examples of a batch over all devices."""
+class Case(NamedTuple):
+    """Hold positions, and the examples of a batch that suit two CPU cores."""
 
-    width: int
     length: int
-    batch: int
+    cpu_batch: int
 
-    def __str__(self) -> str:
-        return f"length {self.length:,}, width {self.width}"
+
+# At the sizes of their recipe `lra2020`; accelerators take its batch, too.
+CASES = MappingProxyType(
+    {
+        "listops": Case(2000, 4),
+        "text": Case(4000, 4),
+        "retrieval": Case(4000, 2),
+        "image": Case(1024, 32),
+        "pathfinder": Case(1024, 64),
+        "pathx": Case(16384, 4),
+    }
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,73 +40,65 @@ class Plan:
     """Hold how much is measured.
 
     Attributes:
-      task: whose layers, heads and classes the models have.
+      tasks: at whose sizes steps are compared.
       rounds: of each comparison, at most.
       seconds: after which a comparison gets no further round.
-      tokens: of a step, by width: the widths at which steps are compared.
-      length: of their examples.
-      attention_tokens: of a step where attention takes part.
-      attention_lengths: at which FNet meets it.
-      attention_width: of both.
+      tokens: of a step where sizes are not a task's.
+      lengths: at which FNet meets attention.
       dtype: of activations.
+      trainers: what plain and whole trainers took, in pairs, measured already.
     """
 
-    task: str
+    tasks: tuple[str, ...]
     rounds: int
     seconds: float
-    tokens: Mapping[int, int]
-    attention_tokens: int
-    attention_lengths: tuple[int, ...]
+    tokens: int
+    lengths: tuple[int, ...]
     dtype: str
-    length: int = 2048
-    attention_width: int = 128
+    trainers: Sequence[tuple[Times, Times]] = ()
 
-    def sizes(self) -> list[Size]:
-        """Return the sizes at which steps are compared."""
-        return [
-            Size(width, self.length, _batch(tokens, self.length))
-            for width, tokens in self.tokens.items()
-        ]
-
-    def attention_sizes(self) -> list[Size]:
-        """Return the sizes at which FNet meets attention."""
-        return [
-            Size(self.attention_width, length, _batch(self.attention_tokens, length))
-            for length in self.attention_lengths
-        ]
-
-    def setting(
-        self, model: str, size: Size, more: Mapping[str, Any] = MappingProxyType({})
-    ) -> Setting:
-        """Return a model of the task's depth in training.
-
-        Args:
-          model: name of the mixer.
-          size: of the model and its batch.
-          more: other values of the config, by key.
-        """
-        values = {
-            "model": model,
-            "encoder.width": size.width,
-            "encoder.mlp_dim": MLP_FACTOR * size.width,
-            "encoder.dtype": self.dtype,
-            "train.batch_size": size.batch,
-        }
-        config = base_config(self.task, values | dict(more))
-        return make_setting(config, size.length)
+    def batch(self, length: int) -> int:
+        """Return how many examples have about so many tokens; each device has one."""
+        devices = jax.local_device_count()
+        return devices * max(1, self.tokens // (length * devices))
 
 
 def plan_here(task: str, rounds: int, seconds: float) -> Plan:
-    """Return a plan for what JAX computes on: CPUs get little to do."""
+    """Return a plan for what JAX computes on: CPUs get little to do.
+
+    Without a task, steps are compared at sizes of width 128, twice, and 512.
+    """
+    tasks = (task,) if task else ("image", "retrieval", "listops")
     if jax.default_backend() == "cpu":
-        tokens = {128: 2**14, 512: 2**12}
-        return Plan(task, rounds, seconds, tokens, 2**13, (2048, 4096), "float32")
-    tokens = {128: 2**18, 512: 2**18}
-    lengths = 2048, 4096, 16384
-    return Plan(task, rounds, seconds, tokens, 2**15, lengths, "bfloat16")
+        return Plan(tasks, rounds, seconds, 2**13, (2048, 4096), "float32")
+    return Plan(tasks, rounds, seconds, 2**15, (2048, 4096, 16384), "bfloat16")
 
 
-def _batch(tokens: int, length: int) -> int:
-    """Return how many examples have about so many tokens; each device has one."""
-    devices = jax.local_device_count()
-    return devices * max(1, tokens // (length * devices))
+def recipe_setting(
+    task: str,
+    more: Mapping[str, Any] = NOTHING,
+    changed: Callable[[Program], Program] = lambda program: program,
+) -> Setting:
+    """Return FNet in training at the sizes of a task's recipe.
+
+    Args:
+      task: a key of CASES.
+      more: other values of the config, by key.
+      changed: as in make_setting.
+    """
+    config = base_config(task, {"train.batch_size": batch_size(task), **more})
+    return make_setting(config, CASES[task].length, changed)
+
+
+def batch_size(task: str) -> int:
+    """Return the batch of a task's recipe, or on CPUs what suits them."""
+    if jax.default_backend() == "cpu":
+        return CASES[task].cpu_batch
+    return base_config(task, NOTHING).train.batch_size
+
+
+def described(setting: Setting, task: str) -> str:
+    """Return the sizes of a setting in words."""
+    model = setting.program.model
+    length = setting.split.inputs.shape[-1]
+    return f"{task}: length {length:,}, width {model.width}, hidden {model.mlp_dim}"

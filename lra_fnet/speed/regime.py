@@ -14,22 +14,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import jax
 from jaxtyping import Array, Float, PyTree, Shaped
-from ml_collections import ConfigDict
 
 from lra_fnet.process import set_up
 from lra_fnet.speed.comparison import Comparison
-from lra_fnet.speed.plan import PUBLISHED, Plan
-from lra_fnet.speed.setting import Setting, base_config, make_setting
+from lra_fnet.speed.plan import (
+    NOTHING,
+    PUBLISHED,
+    Plan,
+    Times,
+    batch_size,
+    recipe_setting,
+)
+from lra_fnet.speed.setting import Setting
 from lra_fnet.speed.timing import spread
 from lra_fnet.step import Program
 
-# Tasks whose recipe has a width of at most 128: length, and the batch for CPUs.
-CASES = {"image": (1024, 32), "pathfinder": (1024, 64), "retrieval": (4000, 2)}
+TASKS = ("image", "pathfinder", "retrieval")  # whose recipes have width 128 or less
 PAIRS = 3
 STEPS, GROUPS = 5, 3
 
@@ -54,27 +59,42 @@ def plain(program: Program) -> PlainProgram:
     )
 
 
-def trainer(plan: Plan) -> Iterator[Comparison]:
-    """Compare the trainer as it is with the plain one."""
+def in_turns() -> list[tuple[Times, Times]]:
+    """Return what a plain trainer and the trainer took, in pairs of processes.
+
+    A process that computes on a GPU takes most of its memory, so this comes before the
+    process that calls it computes anything.
+    """
     with tempfile.TemporaryDirectory() as cache:
-        pairs = [
-            (_elsewhere(True, cache), _elsewhere(False, cache)) for _ in range(PAIRS)
-        ]
-    for task in CASES:
-        ratios = [slow[task] / fast[task] for slow, fast in pairs]
-        seconds = {
-            "plain trainer": statistics.median(slow[task] for slow, _ in pairs),
-            "trainer": statistics.median(fast[task] for _, fast in pairs),
-        }
-        batch = _case_config(task, {}).train.batch_size
-        names = "trainer", "plain trainer"
+        return [(_measured(True, cache), _measured(False, cache)) for _ in range(PAIRS)]
+
+
+def trainer(plan: Plan) -> Iterator[Comparison]:
+    """Compare the trainer with the plain one, by the plan's `trainers`."""
+    for task in TASKS:
+        pairs = [(plain[task], whole[task]) for plain, whole in plan.trainers]
+        plains, wholes = zip(*pairs, strict=True)
         yield Comparison(
-            "trainer", f"sizes of {task}", *names, spread(ratios), None, seconds, batch
+            section="trainer",
+            setting=f"sizes of {task}",
+            of="trainer",
+            to="plain trainer",
+            wall=spread([plain / whole for plain, whole in pairs]),
+            processor=None,
+            seconds={
+                "trainer": statistics.median(wholes),
+                "plain trainer": statistics.median(plains),
+            },
+            batch_size=batch_size(task),
         )
 
 
-def _elsewhere(is_plain: bool, cache: str) -> dict[str, float]:
-    """Measure one of the two in another process; later ones find its compilations."""
+def _measured(is_plain: bool, cache: str) -> Times:
+    """Measure one of the two in another process; later ones find its compilations.
+
+    Raises:
+      RuntimeError: the process failed; with what it wrote.
+    """
     environment = os.environ | {
         "JAX_COMPILATION_CACHE_DIR": cache,
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -89,22 +109,13 @@ def _elsewhere(is_plain: bool, cache: str) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def case_setting(
-    task: str, overrides: dict[str, Any], is_plain: bool = False
+def trainer_setting(
+    task: str, is_plain: bool, more: Mapping[str, Any] = NOTHING
 ) -> Setting:
-    """Return a task at its recipe's sizes, in a small batch on CPUs."""
-    length, config = CASES[task][0], _case_config(task, overrides)
+    """Return what one of the two trains."""
     if is_plain:
-        config.update_from_flattened_dict(dict(PUBLISHED))
-        return make_setting(config, length, changed=plain)
-    return make_setting(config, length)
-
-
-def _case_config(task: str, overrides: dict[str, Any]) -> ConfigDict:
-    """Return the config of a case."""
-    if jax.default_backend() == "cpu":
-        overrides = overrides | {"train.batch_size": CASES[task][1]}
-    return base_config(task, overrides)
+        return recipe_setting(task, {**more, **PUBLISHED}, changed=plain)
+    return recipe_setting(task, more)
 
 
 def seconds_of_a_step(setting: Setting) -> float:
@@ -127,7 +138,7 @@ def main() -> None:
     is_plain = parser.parse_args().plain
     if not is_plain:
         set_up()
-    settings = {task: case_setting(task, {}, is_plain) for task in CASES}
+    settings = {task: trainer_setting(task, is_plain) for task in TASKS}
     print(json.dumps({task: seconds_of_a_step(s) for task, s in settings.items()}))
 
 

@@ -8,14 +8,21 @@ from lra_fnet.device import call_memory, usable_memory
 from lra_fnet.fourier import chosen_algorithm
 from lra_fnet.speed.alone import batch_for, transform_calls
 from lra_fnet.speed.comparison import Comparison, compared
-from lra_fnet.speed.plan import PUBLISHED, Plan
-from lra_fnet.speed.setting import Setting
+from lra_fnet.speed.plan import PUBLISHED, Plan, described, recipe_setting
+from lra_fnet.speed.setting import Setting, base_config, make_setting
 from lra_fnet.speed.timing import Sample, interleaved
 from lra_fnet.step import make_mesh
 
 # Lengths of LRA and the powers of two beside them, at widths of its recipes.
 SHAPES = ((1024, 128), (2000, 512), (2048, 128), (4000, 256), (4096, 64), (16384, 128))
 FUSED = "transformer_rope"  # a kernel on GPUs, jax.nn.dot_product_attention elsewhere
+# LRA's Retrieval has these sizes, and Text those of twice the width.
+ATTENTION = {
+    "encoder.width": 128,
+    "encoder.mlp_dim": 512,
+    "mixers.transformer.num_heads": 4,
+    f"mixers.{FUSED}.num_heads": 4,
+}
 
 
 def mixing(plan: Plan) -> Iterator[Comparison]:
@@ -46,25 +53,37 @@ def _on_one_device(shape: tuple[int, int, int]) -> Callable:
 
 def step(plan: Plan) -> Iterator[Comparison]:
     """Compare training steps of FNet with those of FNet by the published formula."""
-    for size in plan.sizes():
+    for task in plan.tasks:
         settings = {
-            "fnet": plan.setting("fnet", size),
-            "published": plan.setting("fnet", size, PUBLISHED),
+            "fnet": recipe_setting(task, {"encoder.dtype": plan.dtype}),
+            "published": recipe_setting(
+                task, {"encoder.dtype": plan.dtype, **PUBLISHED}
+            ),
         }
         samples = in_turns(settings, plan)
-        pairs = [("fnet", "published")]
-        yield from compared("step", str(size), samples, pairs, size.batch)
+        words, batch = described(settings["fnet"], task), settings["fnet"].batch_size
+        yield from compared("step", words, samples, [("fnet", "published")], batch)
 
 
 def attention(plan: Plan) -> Iterator[Comparison]:
     """Compare training steps of FNet with those of a Transformer, plain and fused."""
-    for size in plan.attention_sizes():
-        models = ("fnet", "transformer", FUSED)
-        made = {model: plan.setting(model, size) for model in models}
-        settings = {model: setting for model, setting in made.items() if fits(setting)}
+    for length in plan.lengths:
+        settings = {
+            model: setting
+            for model in ("fnet", "transformer", FUSED)
+            if fits(setting := attention_setting(model, length, plan))
+        }
         samples = in_turns(settings, plan)
         pairs = [("fnet", model) for model in settings if model != "fnet"]
-        yield from compared("attention", str(size), samples, pairs, size.batch)
+        words = described(settings["fnet"], "text")
+        yield from compared("attention", words, samples, pairs, plan.batch(length))
+
+
+def attention_setting(model: str, length: int, plan: Plan) -> Setting:
+    """Return a model of Text in training, at other sizes and in a small batch."""
+    sizes = {"model": model, "encoder.dtype": plan.dtype, **ATTENTION}
+    sizes["train.batch_size"] = plan.batch(length)
+    return make_setting(base_config("text", sizes), length)
 
 
 def in_turns(settings: Mapping[str, Setting], plan: Plan) -> dict[str, list[Sample]]:

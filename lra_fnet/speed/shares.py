@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PyTree, Shaped
 from lra_fnet.layers import Mlp
 from lra_fnet.markdown import table
 from lra_fnet.mixers import mixer_class
-from lra_fnet.speed.plan import Plan
+from lra_fnet.speed.plan import Plan, described, recipe_setting
 from lra_fnet.speed.sections import in_turns
 from lra_fnet.speed.setting import Setting
 from lra_fnet.speed.timing import Sample
@@ -74,10 +74,11 @@ class Share:
 
 
 def shares(plan: Plan) -> Iterator[Share]:
-    """Return the shares of FNet's step at each size."""
-    for size in plan.sizes():
-        samples = in_turns(peeled(plan.setting("fnet", size)), plan)
-        yield from shares_of(samples, f"{size}, batch {size.batch}")
+    """Return the shares of FNet's step at the sizes of each task."""
+    for task in plan.tasks:
+        whole = recipe_setting(task, {"encoder.dtype": plan.dtype})
+        words = described(whole, task)
+        yield from shares_of(in_turns(peeled(whole), plan), words)
 
 
 def peeled(whole: Setting) -> dict[str, Setting]:

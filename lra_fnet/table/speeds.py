@@ -79,10 +79,11 @@ class Speeds:
 def device_of(description: Mapping[str, Any]) -> Device:
     """Return what makes the device of a result the same as another.
 
-    On CPUs the cores count; of accelerators their own number does.
+    On CPUs the cores of all hosts count; of accelerators their own number does.
     """
-    platform = description["platform"]
-    size = description["cpu_cores" if platform == "cpu" else "count"]
+    platform, size = description["platform"], description["count"]
+    if platform == "cpu":
+        size = description["cpu_cores"] * description.get("hosts", 1)
     return platform, description["kind"], size
 
 
