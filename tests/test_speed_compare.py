@@ -13,25 +13,28 @@ from test_step import make_data, make_program
 from lra_fnet.fourier import ALGORITHMS, fourier_mix
 from lra_fnet.layers import Mlp
 from lra_fnet.mixers import mixer_class
-from lra_fnet.speed import alone, compare, regime, sections, transform
+from lra_fnet.speed import alone, compare, plan, regime, sections, transform
 from lra_fnet.speed.comparison import compared, document
-from lra_fnet.speed.plan import Plan
-from lra_fnet.speed.regime import case_setting, plain, seconds_of_a_step
+from lra_fnet.speed.plan import Case, Plan, recipe_setting
+from lra_fnet.speed.regime import (
+    PlainProgram,
+    plain,
+    seconds_of_a_step,
+    trainer_setting,
+)
 from lra_fnet.speed.shares import PARTS, Without, peeled, shares_of
 from lra_fnet.speed.timing import Sample
 from lra_fnet.speed.transform import choice, measured_row, remake
 
-PLAN = Plan(
-    task="image",  # one layer
-    rounds=2,
-    seconds=0.0,
-    tokens={8: 32},
-    attention_tokens=32,
-    attention_lengths=(16,),
-    dtype="float32",
-    length=16,
-    attention_width=8,
-)
+PLAN = Plan(("image",), 2, 0.0, tokens=32, lengths=(16,), dtype="float32")
+
+
+TINY = {
+    "num_layers": 1,
+    "encoder.width": 8,
+    "encoder.mlp_dim": 8,
+    "train.batch_size": 2,
+}
 
 
 def samples(*seconds):
@@ -140,13 +143,16 @@ def test_a_ratio_says_how_many_times_as_fast():
     assert "fnet / transformer | 3.00 " in document([found])
 
 
-def test_steps_are_compared_at_the_sizes_of_the_plan():
+def test_steps_are_compared_at_the_sizes_of_the_recipe(monkeypatch):
+    monkeypatch.setattr(plan, "CASES", {"image": Case(16, 2)})
     (found,) = sections.step(PLAN)
-    assert (found.setting, found.batch_size) == ("length 16, width 8", 2)
+    assert found.setting == "image: length 16, width 128, hidden 128"
+    assert found.batch_size == 2
     assert found.wall["repeats"] == 2 and found.wall["median"] > 0
 
 
 def test_attention_that_does_not_fit_is_left_out(monkeypatch):
+    monkeypatch.setattr(sections, "ATTENTION", TINY)
     fits = iter([True, False, True])
     monkeypatch.setattr(sections, "fits", lambda setting: next(fits))
     turns = lambda settings, plan: {name: samples(1.0) for name in settings}  # noqa: E731
@@ -222,8 +228,7 @@ def test_without_any_part_out_nothing_changes(model):
 
 
 def test_each_part_that_is_taken_out_takes_its_operations_with_it():
-    setting = PLAN.setting("fnet", PLAN.sizes()[0])
-    left = peeled(setting)
+    left = peeled(recipe_setting("image", TINY))
     texts = {name: s.lowered().as_text() for name, s in left.items()}
     assert list(left) == ["", *PARTS]
     assert ".fft " in texts["dropout"] and ".fft " not in texts["mixing"]
@@ -245,22 +250,24 @@ def test_shares_add_up_to_the_step():
 
 
 def test_whole_and_plain_trainer_take_steps_of_the_same_sizes(monkeypatch):
-    monkeypatch.setitem(regime.CASES, "image", (16, 2))
-    tiny = {"encoder.width": 8, "encoder.mlp_dim": 8}
-    settings = [case_setting("image", tiny, is_plain) for is_plain in (False, True)]
-    assert settings[0].split.inputs.shape == settings[1].split.inputs.shape == (2, 16)
-    assert seconds_of_a_step(settings[1]) > 0
+    monkeypatch.setattr(plan, "CASES", {"image": Case(16, 2)})
+    whole, other = (trainer_setting("image", p, TINY) for p in (False, True))
+    assert whole.split.inputs.shape == other.split.inputs.shape == (2, 16)
+    assert whole.program.model != other.program.model  # by the algorithm
+    assert isinstance(other.program, PlainProgram)
+    assert seconds_of_a_step(other) > 0
 
 
 def test_the_ratio_of_trainers_is_that_of_processes_in_turns(monkeypatch):
     order = []
 
-    def elsewhere(is_plain, cache):
+    def measured(is_plain, cache):
         order.append(is_plain)
-        return dict.fromkeys(regime.CASES, 3.0 if is_plain else 2.0)
+        return dict.fromkeys(regime.TASKS, 3.0 if is_plain else 2.0)
 
-    monkeypatch.setattr(regime, "_elsewhere", elsewhere)
-    found = list(regime.trainer(PLAN))
+    monkeypatch.setattr(regime, "_measured", measured)
+    trainers = regime.in_turns()
     assert order == [True, False] * regime.PAIRS
+    found = list(regime.trainer(dataclasses.replace(PLAN, trainers=trainers)))
     assert {c.wall["median"] for c in found} == {1.5}
     assert all(c.processor is None for c in found)
