@@ -7,7 +7,6 @@ import argparse
 import dataclasses
 import inspect
 import math
-import os
 import re
 import runpy
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +22,7 @@ from ml_collections import ConfigDict
 from lra_fnet.build import count_parameters
 from lra_fnet.markdown import table
 from lra_fnet.mixers import mixer_class, mixer_names
+from lra_fnet.result import write_text
 from lra_fnet.rules import BASE, MOST_PARAMETERS
 from tasks import Task, make_task, task_names
 
@@ -189,9 +189,7 @@ def main() -> None:
     if target is None:
         print(text, end="")
         return
-    draft = target.with_name(f".{target.name}.draft")
-    draft.write_text(text)
-    os.replace(draft, target)
+    write_text(target, text)
     print(f"wrote {target}")
 
 

@@ -188,10 +188,14 @@ def git_commit() -> str | None:
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON file in one move, so that it is whole or absent."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in one move, so that it is whole or absent."""
     aside = path.with_name(f".{path.name}.tmp")
-    with aside.open("w") as file:
-        json.dump(value, file, indent=2)
-        file.write("\n")
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.replace(aside, path)

@@ -4,7 +4,6 @@ python -m lra_fnet.report [--runs="results runs"] [--to=report]
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from lra_fnet.report.contents import Contents, contents
 from lra_fnet.report.page import page
 from lra_fnet.report.sources import read_sources
 from lra_fnet.report.tables import comma_separated, markdown
+from lra_fnet.result import write_text
 
 FOLDERS = "results runs"
 PAGE, MARKDOWN, CSV = "index.html", "table.md", "table.csv"
@@ -27,9 +27,7 @@ def write_report(found: Contents, folder: Path) -> list[Path]:
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        aside = folder / f".{name}.tmp"
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, folder / name)
+        write_text(folder / name, text)
     return [folder / name for name in texts]
 
 

@@ -7,12 +7,12 @@ failed ones are tried again, and slow ones where the limit is higher now.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from lra_fnet.mixers import mixer_class, mixer_names
+from lra_fnet.result import write_text
 from lra_fnet.speed import LIMIT
 from lra_fnet.speed.grid import Grid, describe, device_name, measure
 from lra_fnet.speed.tables import document
@@ -80,9 +80,7 @@ def main() -> None:
         sys.exit("\nstopped; the same command goes on from there")
     claimed = {name: getattr(mixer_class(name), "cost", "") for name in options.models}
     text, path = document(cells, claimed), grid.cells / "speed.md"
-    aside = path.with_name(f".{path.name}.tmp")
-    aside.write_text(text)
-    os.replace(aside, path)
+    write_text(path, text)
     print(f"\n{text}\nwrote {path}")
 
 

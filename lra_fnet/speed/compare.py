@@ -9,7 +9,6 @@ is written when it is done, so that a later one that fails takes none with it.
 import argparse
 import dataclasses
 import difflib
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ import jax
 
 from lra_fnet.device import describe_device
 from lra_fnet.process import set_up
-from lra_fnet.result import git_commit, library_versions, write_json
+from lra_fnet.result import git_commit, library_versions, write_json, write_text
 from lra_fnet.speed import (
     SCHEMA_VERSION,
     comparison,
@@ -124,9 +123,7 @@ def main() -> None:
     folder = options.to / device_name(device)
     folder.mkdir(parents=True, exist_ok=True)
     text = measure(options.sections, plan, folder / "compare.json", about)
-    aside = folder / ".compare.md.tmp"
-    aside.write_text(text)
-    os.replace(aside, folder / "compare.md")
+    write_text(folder / "compare.md", text)
     print(f"wrote {folder / 'compare.json'} and compare.md beside it")
 
 
