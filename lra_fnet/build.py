@@ -14,6 +14,7 @@ from lra_fnet.encoder import Classifier
 from lra_fnet.mixers import layer_names, mixer_class
 from lra_fnet.optim import make_optimizer, make_schedule
 from lra_fnet.step import Program, make_mesh
+from lra_fnet.xla_options import fastest_options
 from tasks import Task
 
 
@@ -104,6 +105,7 @@ def make_program(config: ConfigDict, task: Task) -> Program:
         optimizer=make_optimizer(config_schedule(config), **config.optimizer),
         mesh=make_mesh(config.train.batch_size // accumulate),
         accumulate=accumulate,
+        compiler_options=fastest_options(),
     )
 
 

@@ -85,6 +85,6 @@ class Evaluator:
         if shape not in self._compiled:
             started = time.monotonic()
             lowered = Program.evaluate.lower(self._program, params, *split, *call)
-            self._compiled[shape] = lowered.compile()
+            self._compiled[shape] = self._program.compile(lowered)
             self._compile_seconds += time.monotonic() - started
         return self._compiled[shape]

@@ -85,12 +85,18 @@ class Program:
       optimizer: its update runs once a step.
       mesh: one axis, "data", over which batches are split.
       accumulate: parts a batch is computed in, one after the other, to save memory.
+      compiler_options: what XLA is told, as pairs of name and value.
     """
 
     model: nn.Module
     optimizer: optax.GradientTransformation
     mesh: Mesh
     accumulate: int = 1
+    compiler_options: tuple[tuple[str, str], ...] = ()
+
+    def compile(self, lowered: jax.stages.Lowered) -> jax.stages.Compiled:
+        """Compile `train` or `evaluate`, lowered before, with this program's options."""
+        return lowered.compile(compiler_options=dict(self.compiler_options))
 
     def init(
         self, seeds: Int[Array, "s"], inputs: Shaped[Array, "b ..."]

@@ -262,7 +262,7 @@ def compile_training(
     while True:
         traced = Program.train.trace(program, *call)
         lowered = traced.lower()
-        compiled = lowered.compile()
+        compiled = program.compile(lowered)
         needed = max(hosts.exchange("needed memory", call_memory(compiled)))
         if fixed or needed <= usable:
             return program, compiled, _step_flops(program, traced, lowered)

@@ -1,8 +1,11 @@
-"""Compiled programs that later processes find, and what a kill leaves of them."""
+"""Compiled programs: with which options, found by later processes, torn by a kill."""
 
 import os
 import zlib
 
+import jax
+
+from lra_fnet import xla_options
 from lra_fnet.compile_cache import CHECKED, drop_torn_entries, processor_kind
 
 
@@ -30,3 +33,10 @@ def test_entries_that_were_found_whole_are_not_read_again(tmp_path):
 def test_a_processor_has_one_name():
     assert processor_kind() == processor_kind()
     assert len(processor_kind()) == 12
+
+
+def test_only_options_that_this_xla_knows_are_given_to_it():
+    assert not xla_options.is_known("xla_cpu_no_such_option", "1")
+    doubled = jax.jit(lambda x: 2 * x).lower(1.0)
+    options = dict(xla_options.fastest_options())
+    assert doubled.compile(compiler_options=options)(3.0) == 6.0

@@ -1,7 +1,8 @@
 """The whole trainer against a plain one, in processes of their own that take turns.
 
-The plain one has one CPU device, the allocator as it is, the published formula, and
-dropout by JAX's own random bits. Its steps, its model and its sizes are the same.
+The plain one has one CPU device, the allocator and XLA's options as they are, the
+published formula, and dropout by JAX's own random bits. Its steps, its model and its
+sizes are the same.
 
 python -m lra_fnet.speed.regime [--plain]     measures one of the two
 """
@@ -40,7 +41,7 @@ STEPS, GROUPS = 5, 3
 
 
 class PlainProgram(Program):
-    """Draw dropout masks by JAX's own generator."""
+    """Draw dropout masks by JAX's own generator; compile as XLA does by itself."""
 
     def _logits(
         self, params: PyTree, inputs: Shaped[Array, "b ..."], key: Any = None
@@ -53,7 +54,7 @@ class PlainProgram(Program):
 
 
 def plain(program: Program) -> PlainProgram:
-    """Return the program with JAX's own random bits."""
+    """Return the program with JAX's own random bits and without compiler options."""
     return PlainProgram(
         program.model, program.optimizer, program.mesh, program.accumulate
     )

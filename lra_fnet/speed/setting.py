@@ -64,7 +64,7 @@ class Setting:
     @functools.cached_property
     def training(self) -> jax.stages.Compiled:
         """Compile a training call."""
-        return self.lowered().compile()
+        return self.program.compile(self.lowered())
 
     def lowered(self) -> jax.stages.Lowered:
         """Return a training call as XLA is given it."""
@@ -77,9 +77,10 @@ class Setting:
     @functools.cached_property
     def inference(self) -> jax.stages.Compiled:
         """Compile the answers to one batch."""
-        return Program.evaluate.lower(
+        lowered = Program.evaluate.lower(
             self.program, self.state.params, *self.split, *self._evaluation
-        ).compile()
+        )
+        return self.program.compile(lowered)
 
     def step(self) -> PyTree:
         """Train on, `steps_per_call` steps; the state before is given away."""

@@ -97,7 +97,8 @@ def without(whole: Setting, parts: tuple[type[nn.Module], ...]) -> Setting:
     Plain descent stays, since without any use of the gradients XLA would drop them.
     """
     program, optimizer = whole.program, optax.sgd(1e-3)
-    rest = Without(program.model, optimizer, program.mesh, program.accumulate, parts)
+    fields = {f.name: getattr(program, f.name) for f in dataclasses.fields(Program)}
+    rest = Without(**fields | {"optimizer": optimizer}, parts=parts)
     state = jax.tree.map(jnp.copy, whole.state)  # steps give theirs away
     state = state.replace(opt_state=optimizer.init(state.params))
     return dataclasses.replace(whole, program=rest, state=state)
