@@ -95,7 +95,7 @@ class Program:
     compiler_options: tuple[tuple[str, str], ...] = ()
 
     def compile(self, lowered: jax.stages.Lowered) -> jax.stages.Compiled:
-        """Compile `train` or `evaluate`, lowered before, with this program's options."""
+        """Compile `train` or `evaluate`, lowered, with the options of this program."""
         return lowered.compile(compiler_options=dict(self.compiler_options))
 
     def init(

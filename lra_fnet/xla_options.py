@@ -5,7 +5,7 @@ import functools
 import jax
 
 # jaxlib 0.10 hands reductions on CPUs to a library, YNN, that wants whole arrays, so
-# that LayerNorm no longer fuses with what is around it: docs/performance.md has how much
+# that LayerNorm no longer fuses with what is around it; docs/performance.md has what
 # that costs. An empty list of what it may take over keeps XLA's own loops.
 WITHOUT_YNN = ("xla_cpu_experimental_ynn_fusion_type", "")
 

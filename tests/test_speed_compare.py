@@ -145,10 +145,17 @@ def test_a_ratio_says_how_many_times_as_fast():
 
 def test_steps_are_compared_at_the_sizes_of_the_recipe(monkeypatch):
     monkeypatch.setattr(plan, "CASES", {"image": Case(16, 2)})
-    (found,) = sections.step(PLAN)
-    assert found.setting == "image: length 16, width 128, hidden 128"
-    assert found.batch_size == 2
-    assert found.wall["repeats"] == 2 and found.wall["median"] > 0
+    found = list(sections.step(PLAN))
+    assert [c.to for c in found] == ["published", "published, one device"]
+    for comparison in found:
+        assert comparison.setting == "image: length 16, width 128, hidden 128"
+        assert comparison.batch_size == 2
+        assert comparison.wall["repeats"] == 2 and comparison.wall["median"] > 0
+
+
+def test_the_other_program_has_one_device():
+    setting = recipe_setting("image", TINY, changed=sections.on_one_device)
+    assert setting.program.mesh.size == 1
 
 
 def test_attention_that_does_not_fit_is_left_out(monkeypatch):

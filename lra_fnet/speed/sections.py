@@ -1,5 +1,6 @@
 """Comparisons in one process: the transform alone, steps, and steps with attention."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 
 import jax
@@ -11,10 +12,11 @@ from lra_fnet.speed.comparison import Comparison, compared
 from lra_fnet.speed.plan import PUBLISHED, Plan, described, recipe_setting
 from lra_fnet.speed.setting import Setting, base_config, make_setting
 from lra_fnet.speed.timing import Sample, interleaved
-from lra_fnet.step import make_mesh
+from lra_fnet.step import Program, make_mesh
 
 # Lengths of LRA and the powers of two beside them, at widths of its recipes.
 SHAPES = ((1024, 128), (2000, 512), (2048, 128), (4000, 256), (4096, 64), (16384, 128))
+ALONE = "published, one device"
 FUSED = "transformer_rope"  # a kernel on GPUs, jax.nn.dot_product_attention elsewhere
 # LRA's Retrieval has these sizes, and Text those of twice the width.
 ATTENTION = {
@@ -37,32 +39,43 @@ def mixing(plan: Plan) -> Iterator[Comparison]:
         calls = transform_calls(["published", algorithm], shape, "float32", False)
         slower = ["published"]
         if jax.local_device_count() > 1:
-            slower.append("published, one device")
-            calls[slower[1]] = _on_one_device(shape)
+            slower.append(ALONE)
+            calls[ALONE] = _transform_on_one_device(shape)
         samples = interleaved(calls, plan.rounds, plan.seconds)
         setting = f"length {length:,}, width {width}"
         pairs = [(algorithm, name) for name in slower]
         yield from compared("mixing", setting, samples, pairs, shape[0])
 
 
-def _on_one_device(shape: tuple[int, int, int]) -> Callable:
+def _transform_on_one_device(shape: tuple[int, int, int]) -> Callable:
     """Return the published formula for the whole batch on one device."""
     name = "published"
     return transform_calls([name], shape, "float32", False, make_mesh(1))[name]
 
 
 def step(plan: Plan) -> Iterator[Comparison]:
-    """Compare training steps of FNet with those of FNet by the published formula."""
+    """Compare training steps of FNet with those of FNet by the published formula.
+
+    As in `mixing`, the formula runs on all devices and on a single one.
+    """
     for task in plan.tasks:
+        mixed = {"encoder.dtype": plan.dtype}
+        published = {**mixed, **PUBLISHED}
         settings = {
-            "fnet": recipe_setting(task, {"encoder.dtype": plan.dtype}),
-            "published": recipe_setting(
-                task, {"encoder.dtype": plan.dtype, **PUBLISHED}
-            ),
+            "fnet": recipe_setting(task, mixed),
+            "published": recipe_setting(task, published),
         }
+        if jax.local_device_count() > 1:
+            settings[ALONE] = recipe_setting(task, published, changed=on_one_device)
         samples = in_turns(settings, plan)
         words, batch = described(settings["fnet"], task), settings["fnet"].batch_size
-        yield from compared("step", words, samples, [("fnet", "published")], batch)
+        pairs = [("fnet", name) for name in settings if name != "fnet"]
+        yield from compared("step", words, samples, pairs, batch)
+
+
+def on_one_device(program: Program) -> Program:
+    """Return the program on one device, whatever others there are."""
+    return dataclasses.replace(program, mesh=make_mesh(1))
 
 
 def attention(plan: Plan) -> Iterator[Comparison]:
