@@ -1,12 +1,13 @@
 """Compile a program once for all processes, in a folder that heals itself."""
 
-import hashlib
 import os
 import time
 import zlib
 from pathlib import Path
 
 import jax
+
+from lra_fnet.processor import processor_kind
 
 FOLDER = Path(".cache", "jax")
 CHECKED = "checked"  # a file; entries older than it are known to be whole
@@ -26,15 +27,6 @@ def keep_compiled_programs(folder: Path = FOLDER) -> None:
         "jax_persistent_cache_min_compile_time_secs", SHORTEST_COMPILATION
     )
     drop_torn_entries(Path(jax.config.values["jax_compilation_cache_dir"]))
-
-
-def processor_kind() -> str:
-    """Return a name for all processors with the same model and instructions."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    kinds = [line for line in lines if line.startswith(("model name", "flags"))]
-    text = "\n".join(sorted(set(kinds))) or " ".join(os.uname())
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def drop_torn_entries(folder: Path) -> None:

@@ -2,12 +2,17 @@
 
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import jax
 from jax.sharding import Mesh
 from jax.stages import Compiled
+
+from lra_fnet.processor import processor_name
+
+# Calls dispatched beyond the one that computes: enough to keep a device busy, few
+# enough that a stop signal is answered soon.
+CALLS_AHEAD = 2
 
 
 def describe_device(mesh: Mesh) -> dict[str, Any]:
@@ -16,7 +21,7 @@ def describe_device(mesh: Mesh) -> dict[str, Any]:
     The CPU cores are those of this host.
     """
     device = mesh.devices.flat[0]
-    kind = _processor_name() if device.platform == "cpu" else device.device_kind
+    kind = processor_name() if device.platform == "cpu" else device.device_kind
     return {
         "platform": device.platform,
         "kind": kind,
@@ -71,11 +76,3 @@ def default_steps_per_call(mesh: Mesh) -> int:
     CPUs runs a Fourier transform inside a loop on one thread, so there one.
     """
     return 1 if mesh.devices.flat[0].platform == "cpu" else 100
-
-
-def _processor_name() -> str:
-    """Return the processor's model name where the system tells it."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
-    return names[0] if names else "cpu"

@@ -8,11 +8,14 @@ from jaxtyping import Float, Int, PyTree
 
 from lra_fnet import hosts
 from lra_fnet.batches import evaluation_batches
-from lra_fnet.device import call_memory, default_steps_per_call, usable_memory
+from lra_fnet.device import (
+    CALLS_AHEAD,
+    call_memory,
+    default_steps_per_call,
+    usable_memory,
+)
 from lra_fnet.metrics import Sums
 from lra_fnet.step import DeviceSplit, Program
-
-CALLS_AHEAD = 2  # dispatched beyond the one that computes
 
 # Indices and weights of the examples of one call.
 Call = tuple[Int[np.ndarray, "k b"], Float[np.ndarray, "k b"]]

@@ -5,7 +5,6 @@ F_d are the unnormalised discrete Fourier transforms over the length l and the w
 so y[n, k] = sum over m, j of cos(2 pi (n m / l + k j / d)) x[m, j].
 """
 
-import difflib
 import functools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -17,6 +16,7 @@ from jaxtyping import Array, Float
 from lra_fnet import fourier_algorithms, fourier_matrices
 from lra_fnet.fourier_choice import measured_choice
 from lra_fnet.fourier_matrices import LARGEST_TABLE, exactly, in_float16, stages
+from lra_fnet.names import check_name
 
 Operator = Callable[[Array], Array]
 AUTO = "auto"
@@ -72,13 +72,7 @@ def check_algorithm(algorithm: str) -> None:
     Raises:
       ValueError: there is none; names the closest and all there are.
     """
-    names = (AUTO, *ALGORITHMS)
-    if algorithm not in names:
-        close = difflib.get_close_matches(algorithm, names, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ";"
-        raise ValueError(
-            f"unknown algorithm {algorithm!r}{hint} have: {', '.join(names)}"
-        )
+    check_name("algorithm", algorithm, (AUTO, *ALGORITHMS))
 
 
 def supports(algorithm: str, length: int, width: int) -> bool:

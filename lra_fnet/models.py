@@ -8,7 +8,6 @@ import dataclasses
 import inspect
 import math
 import re
-import runpy
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,11 +19,12 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from lra_fnet.build import count_parameters
+from lra_fnet.lra_sizes import CONFIGS, lra_config, task_facts
 from lra_fnet.markdown import table
 from lra_fnet.mixers import mixer_class, mixer_names
 from lra_fnet.result import write_text
 from lra_fnet.rules import BASE, MOST_PARAMETERS
-from tasks import Task, make_task, task_names
+from tasks import Task, task_names
 
 HEADER = """\
 <!-- Written by `make docs`; edit the classes in lra_fnet/mixers instead. -->
@@ -78,17 +78,14 @@ class Row:
     parameters: Mapping[str, int]  # of the whole model, by task
 
 
-def lra_sizes(folder: Path = Path("configs")) -> list[Size]:
-    """Return every task at the size of the recipe in the folder's config."""
-    return [_lra_size(folder / f"{name}.py") for name in task_names()]
+def lra_sizes(folder: Path = CONFIGS) -> list[Size]:
+    """Return every task at the size of its recipe `lra2020` in a folder of configs."""
+    return [_lra_size(lra_config(name, folder=folder)) for name in task_names()]
 
 
-def _lra_size(path: Path) -> Size:
-    """Load a config; the sample has the sizes of the data it stands for."""
-    config = runpy.run_path(str(path))["get_config"]("lra2020")
-    if config.data.get("source", "generated") != "generated":
-        config.data.source = "sample"
-    task = make_task(config.task, **config.data)
+def _lra_size(config: ConfigDict) -> Size:
+    """Return a config with the facts of its task and the rest of its parameters."""
+    task = task_facts(config)
     without = config.copy_and_resolve_references()
     without.model = "ff_only"
     return Size(task, config, count_parameters(without, task))

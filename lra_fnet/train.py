@@ -29,6 +29,7 @@ from lra_fnet.build import (
 from lra_fnet.checkpoint import Checkpoints, Snapshot
 from lra_fnet.data import Dataset, load_dataset
 from lra_fnet.device import (
+    CALLS_AHEAD,
     call_memory,
     default_steps_per_call,
     describe_device,
@@ -48,10 +49,6 @@ from lra_fnet.signals import StopSignals
 from lra_fnet.step import Best, Program, keep_best
 from lra_fnet.workdir import claim, finished_results, result_folders
 from tasks import make_task
-
-# Calls dispatched beyond the one that computes: enough to keep a device busy, few
-# enough that a stop signal is answered soon.
-CALLS_AHEAD = 2
 
 
 class Interrupted(Exception):

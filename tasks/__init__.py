@@ -1,10 +1,10 @@
 """Benchmark tasks: each file here is one, and offers `make_task(**options) -> Task`."""
 
-import difflib
 import importlib
 from pathlib import Path
 from typing import Any
 
+from tasks._choice import check_choice
 from tasks._task import SPLITS, DataError, Split, Task
 
 __all__ = [
@@ -30,11 +30,7 @@ def check_task_name(name: str) -> None:
     Raises:
       ValueError: there is none; names the closest and all there are.
     """
-    names = task_names()
-    if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ";"
-        raise ValueError(f"unknown task {name!r}{hint} have: {', '.join(names)}")
+    check_choice("task", name, task_names())
 
 
 def make_task(name: str, **options: Any) -> Task:

@@ -1,7 +1,6 @@
 """Public data sets and how to get at them: through TFDS, in folders, in archives."""
 
 import dataclasses
-import difflib
 import os
 import tarfile
 import urllib.error
@@ -10,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks._choice import check_choice
 from tasks._task import DataError
 
 SOURCES = ("tfds", "folder", "sample")
@@ -60,15 +60,6 @@ def check_options(
     for option, (value, least) in numbers.items():
         if value < least:
             raise ValueError(f"{option} is {value}, but must be at least {least}")
-
-
-def check_choice(option: str, value: str, choices: Iterable[str]) -> None:
-    """Raise ValueError for a value that is none of the choices."""
-    choices = list(choices)
-    if value not in choices:
-        close = difflib.get_close_matches(value, choices, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ";"
-        raise ValueError(f"unknown {option} {value!r}{hint} have: {', '.join(choices)}")
 
 
 # ---------------------------------------------------------------------------

@@ -9,7 +9,6 @@ Tay et al., Long Range Arena: A Benchmark for Efficient Transformers, 2020.
 """
 
 import dataclasses
-import difflib
 import functools
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks._choice import check_choice
 from tasks._listops import files
 from tasks._listops.expression import TOKENS, decode, encode, recompute_labels
 from tasks._listops.features import features
@@ -120,10 +120,7 @@ def _check_options(
     source: str, directory: str, sizes: Mapping[str, int], recipe: Recipe
 ) -> None:
     """Raise ValueError for the first option that is out of its range."""
-    if source not in _SOURCES:
-        close = difflib.get_close_matches(source, _SOURCES, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ";"
-        raise ValueError(f"unknown source {source!r}{hint} have: {', '.join(_SOURCES)}")
+    check_choice("source", source, _SOURCES)
     if source == "official" and not directory:
         raise ValueError("source='official' needs directory: its files or archive")
     lowest = {f"num_{split}": (size, 1) for split, size in sizes.items()}

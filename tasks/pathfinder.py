@@ -12,6 +12,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from tasks._choice import check_choice
 from tasks._pathfinder import official
 from tasks._pathfinder.build import (
     GENERATOR_VERSION,
@@ -20,7 +21,6 @@ from tasks._pathfinder.build import (
 )
 from tasks._pathfinder.style import CONTOUR_LENGTHS, Style, lra_style
 from tasks._pixel_readers import readers
-from tasks._public import check_choice
 from tasks._task import Task
 
 __all__ = ["make_task"]

@@ -7,12 +7,12 @@ Radev et al., The ACL Anthology Network Corpus, 2013; Tay et al., Long Range Are
 Benchmark for Efficient Transformers, 2020.
 """
 
-import difflib
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks._choice import check_choice
 from tasks._release import Release, open_release
 from tasks._release.files import describe_file
 from tasks._retrieval import pairs, papers, sample
@@ -75,10 +75,7 @@ def _check_options(
     source: str, sources: list[str], limits: Mapping[str, int], length: int
 ) -> None:
     """Raise ValueError for the first option that is out of its range."""
-    if source not in sources:
-        close = difflib.get_close_matches(source, sources, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ";"
-        raise ValueError(f"unknown source {source!r}{hint} have: {', '.join(sources)}")
+    check_choice("source", source, sources)
     if length < 1:
         raise ValueError(f"length is {length}, but must be at least 1")
     for split, limit in limits.items():

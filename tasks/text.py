@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks._public import check_choice, check_options
+from tasks._choice import check_choice
+from tasks._public import check_options
 from tasks._task import Split, Task
 from tasks._text import reviews
 from tasks._text.readers import readers

@@ -6,7 +6,8 @@ import zlib
 import jax
 
 from lra_fnet import xla_options
-from lra_fnet.compile_cache import CHECKED, drop_torn_entries, processor_kind
+from lra_fnet.compile_cache import CHECKED, drop_torn_entries
+from lra_fnet.processor import processor_kind, processor_name
 
 
 def test_a_torn_entry_is_dropped_and_whole_ones_stay(tmp_path):
@@ -33,6 +34,7 @@ def test_entries_that_were_found_whole_are_not_read_again(tmp_path):
 def test_a_processor_has_one_name():
     assert processor_kind() == processor_kind()
     assert len(processor_kind()) == 12
+    assert processor_name()
 
 
 def test_only_options_that_this_xla_knows_are_given_to_it():

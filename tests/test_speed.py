@@ -10,12 +10,12 @@ import jax
 import pytest
 
 from lra_fnet import speed
+from lra_fnet.lra_sizes import lra_config
 from lra_fnet.speed import cell as cells
 from lra_fnet.speed import grid as grids
 from lra_fnet.speed.__main__ import parsed
 from lra_fnet.speed.exponents import fitted_exponent
 from lra_fnet.speed.grid import Grid, Place, measure, measure_one, seconds_left
-from lra_fnet.speed.setting import base_config
 from lra_fnet.speed.tables import document
 from lra_fnet.speed.timing import Sample, interleaved, ratios
 from tiny_runs import ROOT
@@ -31,7 +31,7 @@ DEVICE = {"platform": "cpu", "kind": "Abacus 9", "count": 2, "cpu_cores": 2}
 
 
 def tiny_config(**overrides):
-    return base_config("image", TINY | overrides)
+    return lra_config("image", TINY | overrides)
 
 
 def measured(tmp_path, **overrides):
@@ -68,7 +68,7 @@ def as_cell(monkeypatch):
 
 
 def finished_cell(**values):
-    config = base_config("text", {"model": "fnet"})
+    config = lra_config("text", {"model": "fnet"})
     numbers = {"median": 2.0, "low": 1.0, "high": 3.0, "repeats": 3}
     return {
         **cells.empty_cell(config, 64, 300.0, DEVICE),

@@ -6,12 +6,13 @@ its hyperparameters; width and length come from x. Mixers of other packages are 
 by their module's name, or by an entry point of the group `lra_fnet.mixers`.
 """
 
-import difflib
 import importlib
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import flax.linen as nn
+
+from lra_fnet.names import check_name
 
 ENTRY_POINTS = "lra_fnet.mixers"
 
@@ -38,16 +39,13 @@ def mixer_class(name: str) -> type[nn.Module]:
       ValueError: none has this name (the closest and all there are are named), or what
         has it is no module with a class `Mixer`.
     """
-    if name in mixer_names():
-        return importlib.import_module(f"lra_fnet.mixers.{name}").Mixer
-    if name in installed_mixers():
-        return _mixer_of(name, installed_mixers()[name].load())
-    if "." in name:
+    own, installed = mixer_names(), installed_mixers()
+    if "." in name and name not in installed:
         return _mixer_of(name, _module(name))
-    names = [*mixer_names(), *installed_mixers()]
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ";"
-    raise ValueError(f"unknown model {name!r}{hint} have: {', '.join(names)}")
+    check_name("model", name, [*own, *installed])
+    if name in own:
+        return importlib.import_module(f"lra_fnet.mixers.{name}").Mixer
+    return _mixer_of(name, installed[name].load())
 
 
 def _module(name: str) -> object:

@@ -14,10 +14,11 @@ import jax
 from ml_collections import ConfigDict
 
 from lra_fnet.device import call_memory, describe_device, peak_memory, usable_memory
+from lra_fnet.lra_sizes import lra_config
 from lra_fnet.process import set_up
 from lra_fnet.result import git_commit, library_versions, write_json
 from lra_fnet.speed import LIMIT, SCHEMA_VERSION
-from lra_fnet.speed.setting import Setting, base_config, make_setting
+from lra_fnet.speed.setting import Setting, make_setting
 from lra_fnet.speed.timing import interleaved, spread
 from lra_fnet.step import make_mesh
 
@@ -144,7 +145,7 @@ def main() -> None:
         print(json.dumps(describe_device(make_mesh(len(jax.local_devices())))))
         return
     overrides = {"model": options.model, "train.batch_size": options.batch}
-    config = base_config(options.task, overrides)
+    config = lra_config(options.task, overrides)
     measure(config, options.length, options.limit, options.to)
 
 

@@ -8,7 +8,6 @@ is written when it is done, so that a later one that fails takes none with it.
 
 import argparse
 import dataclasses
-import difflib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import jax
 
 from lra_fnet.device import describe_device
+from lra_fnet.names import check_name
 from lra_fnet.process import set_up
 from lra_fnet.result import git_commit, library_versions, write_json, write_text
 from lra_fnet.speed import (
@@ -92,12 +92,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     if options.task:
         check_task_name(options.task)
     for name in options.sections:
-        if name not in MEASURED:
-            close = difflib.get_close_matches(name, MEASURED, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ";"
-            raise ValueError(
-                f"unknown section {name!r}{hint} have: {', '.join(MEASURED)}"
-            )
+        check_name("section", name, MEASURED)
     return options
 
 

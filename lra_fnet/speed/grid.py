@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lra_fnet.lra_sizes import lra_config
 from lra_fnet.result import write_json
 from lra_fnet.speed.cell import empty_cell
-from lra_fnet.speed.setting import base_config
 
 Cell = dict[str, Any]
 
@@ -186,7 +186,7 @@ def _begun(grid: Grid, place: Place, batch: int, draft: Path) -> Cell:
     if draft.exists():
         return json.loads(draft.read_text())
     values = {"model": place.model, "train.batch_size": batch}
-    config = base_config(grid.task, values)
+    config = lra_config(grid.task, values)
     return empty_cell(config, place.length, grid.limit, dict(grid.device))
 
 

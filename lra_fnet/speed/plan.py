@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from lra_fnet.speed.setting import Setting, base_config, make_setting
+from lra_fnet.lra_sizes import lra_config
+from lra_fnet.speed.setting import Setting, make_setting
 from lra_fnet.step import Program
 
 PUBLISHED = MappingProxyType({"mixers.fnet.algorithm": "published"})
@@ -86,7 +87,7 @@ def recipe_setting(
       more: other values of the config, by key.
       changed: as in make_setting.
     """
-    config = base_config(task, {"train.batch_size": batch_size(task), **more})
+    config = lra_config(task, {"train.batch_size": batch_size(task), **more})
     return make_setting(config, CASES[task].length, changed)
 
 
@@ -94,7 +95,7 @@ def batch_size(task: str) -> int:
     """Return the batch of a task's recipe, or on CPUs what suits them."""
     if jax.default_backend() == "cpu":
         return CASES[task].cpu_batch
-    return base_config(task, NOTHING).train.batch_size
+    return lra_config(task, NOTHING).train.batch_size
 
 
 def described(setting: Setting, task: str) -> str:

@@ -7,10 +7,11 @@ import jax
 
 from lra_fnet.device import call_memory, usable_memory
 from lra_fnet.fourier import chosen_algorithm
+from lra_fnet.lra_sizes import lra_config
 from lra_fnet.speed.alone import batch_for, transform_calls
 from lra_fnet.speed.comparison import Comparison, compared
 from lra_fnet.speed.plan import PUBLISHED, Plan, described, recipe_setting
-from lra_fnet.speed.setting import Setting, base_config, make_setting
+from lra_fnet.speed.setting import Setting, make_setting
 from lra_fnet.speed.timing import Sample, interleaved
 from lra_fnet.step import Program, make_mesh
 
@@ -96,7 +97,7 @@ def attention_setting(model: str, length: int, plan: Plan) -> Setting:
     """Return a model of Text in training, at other sizes and in a small batch."""
     sizes = {"model": model, "encoder.dtype": plan.dtype, **ATTENTION}
     sizes["train.batch_size"] = plan.batch(length)
-    return make_setting(base_config("text", sizes), length)
+    return make_setting(lra_config("text", sizes), length)
 
 
 def in_turns(settings: Mapping[str, Setting], plan: Plan) -> dict[str, list[Sample]]:

@@ -2,9 +2,7 @@
 
 import dataclasses
 import functools
-import runpy
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,31 +14,10 @@ from ml_collections import ConfigDict
 from lra_fnet.batches import call_indices
 from lra_fnet.build import make_program
 from lra_fnet.device import default_steps_per_call
+from lra_fnet.lra_sizes import task_facts
 from lra_fnet.step import DeviceSplit, Program, TrainState
-from tasks import Task, check_task_name, make_task
 
 MOST_STEPS_PER_CALL = 10  # more would make a call of a slow mixer last for minutes
-
-
-def base_config(task: str, overrides: Mapping[str, Any]) -> ConfigDict:
-    """Return the config of the recipe `lra2020` with other values for some keys.
-
-    Raises:
-      ValueError: no such task.
-    """
-    check_task_name(task)
-    path = Path("configs", f"{task}.py")
-    config = runpy.run_path(str(path))["get_config"]("lra2020")
-    config.update_from_flattened_dict(dict(overrides))
-    return config
-
-
-def task_facts(config: ConfigDict) -> Task:
-    """Return the facts of a config's task; no data are needed for them."""
-    values = dict(config.data)
-    if values.get("source", "generated") != "generated":
-        values["source"] = "sample"
-    return make_task(config.task, **values)
 
 
 @dataclasses.dataclass

@@ -1,12 +1,12 @@
 """What a `make table` command line selects: rows of the grid, sources of the data."""
 
 import argparse
-import difflib
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 
 from configs import table as grid
 from lra_fnet.mixers import mixer_class
+from lra_fnet.names import check_name
 from tasks import task_names
 
 
@@ -51,19 +51,6 @@ def parse_sources(text: str, tasks: Collection[str]) -> dict[str, tuple[str, ...
         check_name("task", task, tasks)
         flags[task] = _source_flags(*source.partition(":")[::2])
     return flags
-
-
-def check_name(kind: str, name: str, names: Collection[str]) -> None:
-    """Check a name that was typed.
-
-    Raises:
-      ValueError: it is not among the names; says which is closest.
-    """
-    if name in names:
-        return
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ";"
-    raise ValueError(f"unknown {kind} {name!r}{hint} have: {', '.join(names)}")
 
 
 def _source_flags(source: str, folder: str) -> tuple[str, ...]:
