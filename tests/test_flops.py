@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from configs.common import common_config
 from lra_fnet.flops import _open, count_flops, forward_flops, inner_programs
 from lra_fnet.mixers import mixer_class, mixer_names
+from lra_fnet.mixers._softmax import attend_by_head
 
 LENGTH, WIDTH = 256, 32
 # XLA counts a transform several times over.
@@ -17,7 +19,7 @@ WITH_TRANSFORM = {
     *("mega", "s4d"),
 }
 # XLA counts the chunks of a loop as one.
-WITH_LOOP = {"b2s6"}
+WITH_LOOP = {"b2s6", "transformer"}
 # What these do is mostly comparing, choosing and drawing numbers, which XLA counts.
 MOSTLY_OTHER_WORK = {"chordmixer", "ff_only", "random", "reformer"}
 
@@ -132,8 +134,6 @@ def test_fnet_is_a_real_transform_and_its_derivative_another():
 
 
 def test_the_forward_pass_of_one_example_does_not_depend_on_how_many_there_are():
-    import flax.linen as nn
-
     class Model(nn.Module):
         @nn.compact
         def __call__(self, inputs, train):
@@ -141,3 +141,12 @@ def test_the_forward_pass_of_one_example_does_not_depend_on_how_many_there_are()
 
     assert forward_flops(Model(), jnp.ones((5, 7))) == 2 * 7 * 3 + 3
     assert forward_flops(Model(), jnp.ones((9, 7))) == 2 * 7 * 3 + 3
+
+
+def test_attention_by_head_counts_as_attention_of_all_heads():
+    def whole(query, key, value, mask):
+        return nn.dot_product_attention(query, key, value, mask=mask[:, None, None])
+
+    arguments = *jnp.ones((3, 2, 64, 4, 16)), jnp.ones((2, 64), bool)
+    expected = flops(whole, *arguments)
+    assert flops(attend_by_head, *arguments) == pytest.approx(expected, rel=0.05)

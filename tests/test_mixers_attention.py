@@ -2,12 +2,14 @@
 
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from lra_fnet.mixers import mixer_class
+from lra_fnet.mixers._softmax import attend_by_head
 from lra_fnet.mixers.chordmixer import chord_offsets
 from lra_fnet.mixers.nystromformer import pseudoinverse, segment_means
 from lra_fnet.mixers.transformer_rope import real_first
@@ -94,6 +96,40 @@ def error(actual, expected, mask=None):
     if mask is not None:
         difference = difference[np.asarray(mask)]
     return difference.max() / np.abs(expected).max()
+
+
+def whole_attention(query, key, value, mask):
+    """Attend by Flax's function, with the weights of all heads in memory."""
+    return nn.dot_product_attention(query, key, value, mask=mask[:, None, None])
+
+
+def heads_and_mask(length=24):
+    """Return query, key, value (3, l, 2, 8), and a mask with a row of padding alone."""
+    query, key, value = jax.random.normal(jax.random.key(0), (3, 3, length, 2, 8))
+    count = jnp.array([length, length // 3, 0])
+    return 3 * query, key, value, jnp.arange(length) < count[:, None]
+
+
+def test_attention_by_head_and_its_gradients_are_those_of_whole_attention():
+    *heads, mask = heads_and_mask()
+    outcomes = []
+    for function in (attend_by_head, whole_attention):
+        mixed, pulled = jax.vjp(lambda *h, f=function: f(*h, mask), *heads)
+        outcomes.append((mixed, *pulled(jnp.cos(mixed))))
+    for own, reference in zip(*outcomes, strict=True):
+        np.testing.assert_allclose(own, reference, rtol=2e-5, atol=2e-6)
+
+
+def test_attention_by_head_keeps_the_weights_of_one_head_alone():
+    length = 512
+    *heads, mask = heads_and_mask(length)
+
+    def gradients(*heads):
+        return jax.grad(lambda *h: attend_by_head(*h, mask).sum(), (0, 1, 2))(*heads)
+
+    analysis = jax.jit(gradients).lower(*heads).compile().memory_analysis()
+    weights_of_all = 4 * length**2 * 3 * 2
+    assert analysis.temp_size_in_bytes < weights_of_all
 
 
 @pytest.mark.parametrize("num_heads", [8, 3])  # of 3 channels, and of 8
