@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lra_fnet.mixers import _softmax, mixer_class
-from lra_fnet.mixers._softmax import attend_by_head, queries_of_a_tile
+from lra_fnet.mixers._softmax import attend_by_head, keys_of_a_tile
 from lra_fnet.mixers.chordmixer import chord_offsets
 from lra_fnet.mixers.nystromformer import pseudoinverse, segment_means
 from lra_fnet.mixers.transformer_rope import real_first
@@ -114,10 +114,10 @@ def heads_and_mask(length=24):
 def test_attention_by_head_and_its_gradients_are_those_of_whole_attention(
     tile, monkeypatch
 ):
-    monkeypatch.setattr(_softmax, "FEWEST_QUERIES", 1)
+    monkeypatch.setattr(_softmax, "FEWEST_KEYS", 1)
     monkeypatch.setattr(_softmax, "MOST_WEIGHTS", 24 * tile)
     *heads, mask = heads_and_mask()
-    assert queries_of_a_tile(24, 24) == tile
+    assert keys_of_a_tile(24, 24) == tile
     outcomes = []
     for function in (attend_by_head, whole_attention):
         mixed, pulled = jax.vjp(lambda *h, f=function: f(*h, mask), *heads)

@@ -1,11 +1,12 @@
-"""Exact softmax attention that keeps few weights at a time."""
+"""Exact softmax attention that keeps few weights at a time and skips padding."""
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 MOST_WEIGHTS = 2**20  # of a tile: what a processor's cache holds
-FEWEST_QUERIES = 32  # of a tile; lengths without such a divisor are taken whole
+LOWEST = jnp.finfo(jnp.float32).min
+FEWEST_KEYS = 32  # of a tile; numbers without such a divisor are taken whole
 
 
 def attend_by_head(
@@ -16,9 +17,10 @@ def attend_by_head(
 ) -> Float[Array, "b l h v"]:
     """Return softmax(Q K^T / sqrt(k)) V over the keys of the mask.
 
-    One head of one example after the other, and a tile of queries at a time; the
-    derivative computes the weights again (Dao et al., FlashAttention (2022), section
-    3.1, with tiles of queries alone). A row without any key has equal weights.
+    One head of one example after the other, and a tile of keys at a time, unless they
+    are all padding. The derivative computes the weights again (Dao et al.,
+    FlashAttention (2022), section 3.1, with tiles of keys alone). A row without any
+    key has equal weights.
     """
     batch, _, num_heads, head_dim = query.shape
     heads = (query * head_dim**-0.5, key, value)
@@ -28,17 +30,17 @@ def attend_by_head(
     return jnp.swapaxes(mixed.reshape(batch, num_heads, *mixed.shape[1:]), 1, 2)
 
 
-def queries_of_a_tile(num_queries: int, num_keys: int) -> int:
-    """Return how many queries to take at a time, a divisor of their number.
+def keys_of_a_tile(num_queries: int, num_keys: int) -> int:
+    """Return how many keys to take at a time, a divisor of their number.
 
-    >>> queries_of_a_tile(1024, 1024), queries_of_a_tile(2000, 2000)
+    >>> keys_of_a_tile(1024, 1024), keys_of_a_tile(2000, 2000)
     (1024, 500)
-    >>> queries_of_a_tile(4001, 4001)
+    >>> keys_of_a_tile(4001, 4001)
     4001
     """
-    most = MOST_WEIGHTS // num_keys
-    sizes = (n for n in range(min(most, num_queries), FEWEST_QUERIES - 1, -1))
-    return next((n for n in sizes if num_queries % n == 0), num_queries)
+    most = min(MOST_WEIGHTS // num_queries, num_keys)
+    sizes = (n for n in range(most, FEWEST_KEYS - 1, -1) if num_keys % n == 0)
+    return next(sizes, num_keys)
 
 
 @jax.custom_vjp
@@ -50,17 +52,28 @@ def _attend(query, key, value, mask):
 def _forward(query, key, value, mask):
     """Return the result and what the derivative reads: of the weights, their sums."""
 
-    def of_tile(query):
+    def add(so_far, tile):
+        """Add the values of a tile by weights relative to the highest logit so far."""
+        mixed, highest, total = so_far
+        key, value, mask = tile
         scores = _scores(query, key, mask)
-        highest = scores.max(axis=1, keepdims=True)
-        weights = jnp.exp(scores - highest)
-        total = weights.sum(axis=1, keepdims=True)
-        mixed = _product(weights.astype(value.dtype), value) / total
-        return mixed.astype(value.dtype), highest + jnp.log(total)
+        new_highest = jnp.maximum(highest, scores.max(axis=1, keepdims=True))
+        weights = jnp.exp(scores - new_highest)
+        shrunk = jnp.exp(highest - new_highest)
+        mixed = mixed * shrunk + _product(weights.astype(value.dtype), value)
+        total = total * shrunk + weights.sum(axis=1, keepdims=True)
+        return mixed, new_highest, total
 
-    tiles = jax.lax.map(of_tile, _tiles(query, len(key)))
-    mixed, log_total = (x.reshape(len(query), -1) for x in tiles)
-    return mixed, (query, key, value, mask, mixed, log_total)
+    def add_unless_padding(so_far, tile):
+        is_read, *tile = tile
+        return jax.lax.cond(is_read, add, lambda old, _: old, so_far, tile), None
+
+    one = jnp.zeros((len(query), 1))
+    nothing = jnp.zeros((len(query), value.shape[1])), one + LOWEST, one
+    tiles = _tiles(len(query), key, value, mask)
+    (mixed, highest, total), _ = jax.lax.scan(add_unless_padding, nothing, tiles)
+    mixed = (mixed / total).astype(value.dtype)
+    return mixed, (query, key, value, mask, mixed, highest + jnp.log(total))
 
 
 def _backward(saved, gradient):
@@ -72,36 +85,44 @@ def _backward(saved, gradient):
     of_values = jnp.where(mask.any(), gradient, gradient / len(key))
     mean = (of_scores * mixed).astype(jnp.float32).sum(axis=1, keepdims=True)
 
-    def of_tile(sums, tile):
-        query, of_scores, of_values, mean, log_total = tile
+    def add(by_query, tile):
+        """Add the gradient of the queries, and return those of a tile."""
+        key, value, mask = tile
         weights = jnp.exp(_scores(query, key, mask) - log_total)
         by_score = weights * (_product(of_scores, value.T) - mean)
         by_score = by_score.astype(query.dtype)
-        weights = weights.astype(value.dtype)
-        parts = _product(by_score.T, query), _product(weights.T, of_values)
-        return jax.tree.map(jnp.add, sums, parts), _product(by_score, key)
+        by_value = _product(weights.T.astype(value.dtype), of_values)
+        by_query = by_query + _product(by_score, key)
+        return by_query, (_product(by_score.T, query), by_value)
 
-    rows = (query, of_scores, of_values, mean, log_total)
-    zeros = tuple(jnp.zeros(x.shape, jnp.float32) for x in (key, value))
-    sums, by_query = jax.lax.scan(
-        of_tile, zeros, tuple(_tiles(x, len(key)) for x in rows)
-    )
-    gradients = (by_query.reshape(query.shape), *sums)
+    def leave(by_query, tile):
+        return by_query, tuple(jnp.zeros(x.shape) for x in tile[:2])
+
+    def add_unless_padding(by_query, tile):
+        is_read, *tile = tile
+        return jax.lax.cond(is_read, add, leave, by_query, tile)
+
+    tiles = _tiles(len(query), key, value, mask)
+    by_query, others = jax.lax.scan(add_unless_padding, jnp.zeros(query.shape), tiles)
+    by_key, by_value = (x.reshape(-1, x.shape[-1]) for x in others)
+    gradients = (by_query, by_key, by_value)
     return *(g.astype(query.dtype) for g in gradients), None
 
 
 _attend.defvjp(_forward, _backward)
 
 
-def _tiles(rows, num_keys):
-    """Divide (l, k) into tiles (n, l / n, k)."""
-    size = queries_of_a_tile(len(rows), num_keys)
-    return rows.reshape(-1, size, rows.shape[1])
+def _tiles(num_queries, key, value, mask):
+    """Divide key, value and mask; the first tells which tiles count."""
+    size = keys_of_a_tile(num_queries, len(key))
+    key, value = (x.reshape(-1, size, x.shape[1]) for x in (key, value))
+    mask = mask.reshape(-1, size)
+    return mask.any(axis=1) | ~mask.any(), key, value, mask
 
 
 def _scores(query, key, mask):
     """Return the logits (l, m) in float32."""
-    return jnp.where(mask, _product(query, key.T), jnp.finfo(jnp.float32).min)
+    return jnp.where(mask, _product(query, key.T), LOWEST)
 
 
 def _product(a, b):
