@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from lra_fnet.encoder import Classifier
@@ -99,14 +100,24 @@ def make_program(config: ConfigDict, task: Task) -> Program:
         num_documents=task.num_documents,
         **config.encoder,
     )
-    accumulate = max(config.train.accumulate, 1)
+    batch_size, accumulate = config.train.batch_size, config.train.accumulate
+    mesh = make_mesh(batch_size // max(accumulate, 1))
     return Program(
         model=model,
         optimizer=make_optimizer(config_schedule(config), **config.optimizer),
-        mesh=make_mesh(config.train.batch_size // accumulate),
-        accumulate=accumulate,
+        mesh=mesh,
+        accumulate=accumulate or fastest_parts(mesh, batch_size),
         compiler_options=fastest_options(),
     )
+
+
+def fastest_parts(mesh: Mesh, batch_size: int) -> int:
+    """Return in how many parts to compute a batch that fits into memory.
+
+    On CPUs an example at a time on each device, whose numbers stay in the caches.
+    """
+    on_cpus = mesh.devices.flat[0].platform == "cpu"
+    return batch_size // mesh.size if on_cpus else 1
 
 
 def count_parameters(config: ConfigDict, task: Task) -> int:

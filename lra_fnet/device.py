@@ -72,7 +72,7 @@ def usable_memory(mesh: Mesh) -> int:
 def default_steps_per_call(mesh: Mesh) -> int:
     """Return how many steps one compiled call takes on these devices.
 
-    On an accelerator dispatch costs more than a small model's step, so many. XLA on
-    CPUs runs a Fourier transform inside a loop on one thread, so there one.
+    On an accelerator dispatch costs more than a small model's step, so many. On CPUs a
+    step takes far longer, and a signal is answered sooner after one.
     """
     return 1 if mesh.devices.flat[0].platform == "cpu" else 100

@@ -74,11 +74,16 @@ class Evaluator:
         return taken
 
     def _calls(self, num_examples: int) -> list[Call]:
-        """Return indices and weights (k, b) of each call: one call, on CPUs many."""
+        """Return indices and weights (k, b) of each call: one call, on CPUs many.
+
+        There each takes a batch, an example at a time on each device, as in training.
+        """
+        mesh = self._program.mesh
         indices, weight = evaluation_batches(num_examples, self._batch_size)
-        if default_steps_per_call(self._program.mesh) > 1:
+        if default_steps_per_call(mesh) > 1:
             return [(indices, weight)]
-        return [(indices[i, None], weight[i, None]) for i in range(len(indices))]
+        parts = (len(indices), -1, mesh.size)
+        return list(zip(indices.reshape(parts), weight.reshape(parts), strict=True))
 
     def _program_for(
         self, params: PyTree, split: DeviceSplit, call: Call

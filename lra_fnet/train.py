@@ -152,10 +152,11 @@ def _train_and_evaluate(
         num_examples=len(train_split.labels),
     )
     call = (state, *train_split, indices_of_call(0, 1), np.int32(1))
+    fastest = program.accumulate
     program, train, flops = compile_training(
         program, call, fixed=config.train.accumulate > 0
     )
-    if program.accumulate > 1:
+    if program.accumulate > fastest:
         log.say(f"each batch is computed in {program.accumulate} parts, to fit memory")
     evaluator = Evaluator(program, config.run.eval_batch_size)
     evaluator.compile(state.params, validation_split)
@@ -247,7 +248,7 @@ def _train_and_evaluate(
 def compile_training(
     program: Program, call: tuple[Any, ...], fixed: bool
 ) -> tuple[Program, jax.stages.Compiled, dict[str, float | None]]:
-    """Compile the training call in as few parts of a batch as fit into memory.
+    """Compile the training call, in more parts of a batch where memory needs them.
 
     Returns what computes, and the operations of a step of all seeds. The host with the
     least memory decides.

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.test_util import check_grads
 
+from lra_fnet.dropout_bits import dropout_key
 from lra_fnet.mixers import _softmax, mixer_class
 from lra_fnet.mixers._softmax import attend_by_head, keys_of_a_tile
 from lra_fnet.mixers.chordmixer import chord_offsets
@@ -124,6 +126,34 @@ def test_attention_by_head_and_its_gradients_are_those_of_whole_attention(
         outcomes.append((mixed, *pulled(jnp.cos(mixed))))
     for own, reference in zip(*outcomes, strict=True):
         np.testing.assert_allclose(own, reference, rtol=2e-5, atol=2e-6)
+
+
+def test_attention_by_head_differentiates_what_it_dropped(monkeypatch):
+    monkeypatch.setattr(_softmax, "FEWEST_KEYS", 1)
+    monkeypatch.setattr(_softmax, "MOST_WEIGHTS", 24 * 8)
+    *heads, mask = heads_and_mask()
+    heads = [x / 3 for x in heads]
+    attend = partial(attend_by_head, mask=mask, dropout_rate=0.5)
+    key = dropout_key(jax.random.key(1))
+
+    def mixed(*heads):
+        return attend(*map(jnp.asarray, heads), dropout_key=key)
+
+    check_grads(mixed, heads, 1, ["rev"], rtol=1e-2, eps=1e-2)
+
+
+def test_attention_by_head_drops_weights_and_keeps_their_mean(monkeypatch):
+    monkeypatch.setattr(_softmax, "FEWEST_KEYS", 1)
+    monkeypatch.setattr(_softmax, "MOST_WEIGHTS", 24 * 8)
+    *heads, mask = heads_and_mask()
+    attend = partial(attend_by_head, *heads, mask, dropout_rate=0.5)
+    draws = jax.lax.map(
+        lambda key: attend(dropout_key(key)), jax.random.split(jax.random.key(2), 4_000)
+    )
+    error = draws.std(axis=0) / len(draws) ** 0.5
+    assert (error > 0).all()
+    off = (draws.mean(axis=0) - attend_by_head(*heads, mask)) / error
+    assert abs(off).max() < 6 and 0.9 < off.std() < 1.1
 
 
 def test_attention_by_head_keeps_the_weights_of_one_head_alone():

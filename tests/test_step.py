@@ -19,7 +19,7 @@ NUM_EXAMPLES, LENGTH, BATCH = 40, 13, 8
 # examples, a difference here is a bug.
 GOLDEN_LOSSES = {
     "fnet": [8.1229, 11.9418, 7.8207],
-    "transformer": [10.1240, 9.7375, 10.1275],
+    "transformer": [10.2705, 10.2481, 8.5408],
 }
 
 

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from lra_fnet import evaluator, train
+from lra_fnet import build, evaluator, train
 from lra_fnet.lock import FolderLock, FolderLocked
 from lra_fnet.progress import NotFinite
 from lra_fnet.train import train_and_evaluate
@@ -140,6 +140,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
 
 def test_a_batch_that_does_not_fit_is_computed_in_parts(tmp_path, data, monkeypatch):
     config = tiny_config(train__num_steps=10)
+    monkeypatch.setattr(build, "fastest_parts", lambda mesh, batch_size: 1)
     whole = train_and_evaluate(config, tmp_path / "whole")[0]
     enough = 0.7 * whole["peak_memory"]["bytes"]
     monkeypatch.setattr(train, "usable_memory", lambda mesh: enough)

@@ -31,8 +31,7 @@ class Mixer(nn.Module):
     ) -> Float[Array, "b l d"]:
         """Attend from every position to the real ones."""
         attention_fn: Callable[..., Array] = nn.dot_product_attention
-        drops_weights = train and self.dropout_rate > 0
-        if jax.default_backend() == "cpu" and not drops_weights:
+        if jax.default_backend() == "cpu":
             attention_fn = _by_head  # faster there, in a fraction of the memory
         # LRA: projections without bias, Xavier uniform.
         attention = nn.MultiHeadDotProductAttention(
@@ -53,6 +52,10 @@ def _by_head(
     key: Float[Array, "b l h k"],
     value: Float[Array, "b l h k"],
     mask: Bool[Array, "b 1 1 l"],
+    dropout_rng: jax.Array | None,
+    dropout_rate: float,
+    deterministic: bool,
 ) -> Float[Array, "b l h k"]:
     """Attend head by head; Flax hands over the arguments of these names alone."""
-    return attend_by_head(query, key, value, mask[:, 0, 0])
+    rate = 0.0 if deterministic else dropout_rate
+    return attend_by_head(query, key, value, mask[:, 0, 0], dropout_rng, rate)

@@ -77,8 +77,13 @@ class Setting:
 
     @functools.cached_property
     def _evaluation(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return which examples are answered, and with which weight."""
-        indices = np.arange(self.batch_size, dtype=np.int32)[None]
+        """Return which examples are answered, and with which weight.
+
+        On CPUs an example at a time on each device, as in the trainer's evaluations.
+        """
+        mesh = self.program.mesh
+        at_once = mesh.size if default_steps_per_call(mesh) == 1 else self.batch_size
+        indices = np.arange(self.batch_size, dtype=np.int32).reshape(-1, at_once)
         return indices, np.ones(indices.shape, np.float32)
 
 

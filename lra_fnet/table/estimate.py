@@ -73,7 +73,7 @@ def trace_step(protocol: Protocol) -> jax.stages.Traced:
     """Trace a training step on one device, from shapes alone."""
     config, task = protocol.config, protocol.data.task
     mesh = make_mesh(1)
-    program = dataclasses.replace(make_program(config, task), mesh=mesh, accumulate=1)
+    program = dataclasses.replace(make_program(config, task), mesh=mesh)
     documents = (task.num_documents,) if task.num_documents > 1 else ()
     batch_size = config.train.batch_size
     num_examples = max(protocol.data.num_train, batch_size)
