@@ -36,8 +36,10 @@ def attend_by_head(
       dropout_rate: in [0, 1).
     """
     batch, _, num_heads, head_dim = query.shape
-    heads = (query * head_dim**-0.5, key, value)
-    heads = tuple(jnp.swapaxes(x, 1, 2).reshape(-1, *x.shape[1::2]) for x in heads)
+    heads = [
+        jnp.swapaxes(x, 1, 2).reshape(-1, *x.shape[1::2])
+        for x in (query * head_dim**-0.5, key, value)
+    ]
     masks = jnp.repeat(mask, num_heads, axis=0)
     keys = None
     if dropout_key is not None and dropout_rate > 0:
