@@ -155,7 +155,7 @@ def test_steps_are_compared_at_the_sizes_of_the_recipe(monkeypatch):
 
 def test_the_other_program_has_one_device():
     setting = recipe_setting("image", TINY, changed=sections.on_one_device)
-    assert setting.program.mesh.size == 1
+    assert (setting.program.mesh.size, setting.program.accumulate) == (1, 1)
 
 
 def test_attention_that_does_not_fit_is_left_out(monkeypatch):
@@ -262,6 +262,7 @@ def test_whole_and_plain_trainer_take_steps_of_the_same_sizes(monkeypatch):
     assert whole.split.inputs.shape == other.split.inputs.shape == (2, 16)
     assert whole.program.model != other.program.model  # by the algorithm
     assert isinstance(other.program, PlainProgram)
+    assert (other.program.accumulate, other.program.compiler_options) == (1, ())
     assert seconds_of_a_step(other) > 0
 
 

@@ -1,8 +1,8 @@
 """The whole trainer against a plain one, in processes of their own that take turns.
 
-The plain one has one CPU device, the allocator and XLA's options as they are, the
-published formula, and dropout by JAX's own random bits. Its steps, its model and its
-sizes are the same.
+The plain one has one CPU device, whole batches, the allocator and XLA's options as they
+are, the published formula, and dropout by JAX's own random bits. Its steps, its model
+and its sizes are the same.
 
 python -m lra_fnet.speed.regime [--plain]     measures one of the two
 """
@@ -54,10 +54,8 @@ class PlainProgram(Program):
 
 
 def plain(program: Program) -> PlainProgram:
-    """Return the program with JAX's own random bits and without compiler options."""
-    return PlainProgram(
-        program.model, program.optimizer, program.mesh, program.accumulate
-    )
+    """Return the program in whole batches, with what JAX and XLA do by themselves."""
+    return PlainProgram(program.model, program.optimizer, program.mesh)
 
 
 def in_turns() -> list[tuple[Times, Times]]:

@@ -75,8 +75,8 @@ def step(plan: Plan) -> Iterator[Comparison]:
 
 
 def on_one_device(program: Program) -> Program:
-    """Return the program on one device, whatever others there are."""
-    return dataclasses.replace(program, mesh=make_mesh(1))
+    """Return the program on one device, in whole batches, whatever others there are."""
+    return dataclasses.replace(program, mesh=make_mesh(1), accumulate=1)
 
 
 def attention(plan: Plan) -> Iterator[Comparison]:
