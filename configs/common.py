@@ -162,7 +162,7 @@ def common_config() -> ConfigDict:
     config.train = ConfigDict()
     config.train.num_steps = 5000  # steps
     config.train.batch_size = 32  # examples per step, over all devices
-    config.train.accumulate = 0  # parts a batch is computed in; 0: by device
+    config.train.accumulate = 0  # parts a batch is computed in; 0: what is fastest
     config.train.eval_every = 500  # steps between validations, which select the model
 
     # Run: nothing here changes a result.

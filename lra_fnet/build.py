@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from lra_fnet.device import examples_at_once
 from lra_fnet.encoder import Classifier
 from lra_fnet.mixers import layer_names, mixer_class
 from lra_fnet.optim import make_optimizer, make_schedule
@@ -106,18 +106,9 @@ def make_program(config: ConfigDict, task: Task) -> Program:
         model=model,
         optimizer=make_optimizer(config_schedule(config), **config.optimizer),
         mesh=mesh,
-        accumulate=accumulate or fastest_parts(mesh, batch_size),
+        accumulate=accumulate or batch_size // examples_at_once(mesh, batch_size),
         compiler_options=fastest_options(),
     )
-
-
-def fastest_parts(mesh: Mesh, batch_size: int) -> int:
-    """Return in how many parts to compute a batch that fits into memory.
-
-    On CPUs an example at a time on each device, whose numbers stay in the caches.
-    """
-    on_cpus = mesh.devices.flat[0].platform == "cpu"
-    return batch_size // mesh.size if on_cpus else 1
 
 
 def count_parameters(config: ConfigDict, task: Task) -> int:

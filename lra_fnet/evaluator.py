@@ -12,6 +12,7 @@ from lra_fnet.device import (
     CALLS_AHEAD,
     call_memory,
     default_steps_per_call,
+    examples_at_once,
     usable_memory,
 )
 from lra_fnet.metrics import Sums
@@ -74,15 +75,12 @@ class Evaluator:
         return taken
 
     def _calls(self, num_examples: int) -> list[Call]:
-        """Return indices and weights (k, b) of each call: one call, on CPUs many.
-
-        There each takes a batch, an example at a time on each device, as in training.
-        """
+        """Return indices and weights (k, b) of each call: one call, on CPUs many."""
         mesh = self._program.mesh
         indices, weight = evaluation_batches(num_examples, self._batch_size)
         if default_steps_per_call(mesh) > 1:
             return [(indices, weight)]
-        parts = (len(indices), -1, mesh.size)
+        parts = (len(indices), -1, examples_at_once(mesh, self._batch_size))
         return list(zip(indices.reshape(parts), weight.reshape(parts), strict=True))
 
     def _program_for(

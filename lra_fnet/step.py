@@ -161,6 +161,7 @@ class Program:
 
         carry = (state, Sums.zeros(state.step.shape), jnp.full_like(state.step, -1))
         if indices.shape[1] == 1:
+            # XLA on CPUs runs a Fourier transform inside a loop on one thread.
             return body(0, carry)
         return jax.lax.fori_loop(0, num_steps, body, carry)
 
@@ -248,7 +249,7 @@ class Program:
 
         num_seeds = len(jax.tree.leaves(params)[0])
         zeros = Sums.zeros((num_seeds,))
-        if len(indices) == 1:
+        if len(indices) == 1:  # as in training: no loop around a transform on CPUs
             sums, answers = body(zeros, (indices[0], weight[0]))
             return sums, answers[:, None]
         sums, answers = jax.lax.scan(body, zeros, (indices, weight))

@@ -140,7 +140,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
 
 def test_a_batch_that_does_not_fit_is_computed_in_parts(tmp_path, data, monkeypatch):
     config = tiny_config(train__num_steps=10)
-    monkeypatch.setattr(build, "fastest_parts", lambda mesh, batch_size: 1)
+    monkeypatch.setattr(build, "examples_at_once", lambda mesh, batch_size: batch_size)
     whole = train_and_evaluate(config, tmp_path / "whole")[0]
     enough = 0.7 * whole["peak_memory"]["bytes"]
     monkeypatch.setattr(train, "usable_memory", lambda mesh: enough)

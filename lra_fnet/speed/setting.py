@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from lra_fnet.batches import call_indices
 from lra_fnet.build import make_program
-from lra_fnet.device import default_steps_per_call
+from lra_fnet.device import default_steps_per_call, examples_at_once
 from lra_fnet.lra_sizes import task_facts
 from lra_fnet.step import DeviceSplit, Program, TrainState
 
@@ -77,12 +77,8 @@ class Setting:
 
     @functools.cached_property
     def _evaluation(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return which examples are answered, and with which weight.
-
-        On CPUs an example at a time on each device, as in the trainer's evaluations.
-        """
-        mesh = self.program.mesh
-        at_once = mesh.size if default_steps_per_call(mesh) == 1 else self.batch_size
+        """Return which examples are answered, and with which weight."""
+        at_once = examples_at_once(self.program.mesh, self.batch_size)
         indices = np.arange(self.batch_size, dtype=np.int32).reshape(-1, at_once)
         return indices, np.ones(indices.shape, np.float32)
 
