@@ -1,11 +1,10 @@
 """The table of mixers: its counts, its links, and that the committed one is current."""
 
-import runpy
-
 import pytest
 
 from lra_fnet import models
 from lra_fnet.build import count_parameters
+from lra_fnet.lra_sizes import lra_config
 from lra_fnet.mixers import mixer_names
 from tasks import make_task
 from tiny_runs import ROOT
@@ -20,9 +19,7 @@ def sizes():
 @pytest.mark.parametrize("task_name", ["listops", "pathfinder"])
 def test_the_sum_over_layers_is_the_count_of_the_whole_model(sizes, name, task_name):
     row = models.describe(name, sizes)
-    path = ROOT / "configs" / f"{task_name}.py"
-    config = runpy.run_path(str(path))["get_config"]("lra2020")
-    config.model = name
+    config = lra_config(task_name, {"model": name}, ROOT / "configs")
     task = make_task(config.task, **config.data)
     assert row.parameters[task_name] == count_parameters(config, task)
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 MOST_WEIGHTS = 2**20  # of a tile: what a processor's cache holds
-LOWEST = jnp.finfo(jnp.float32).min
 FEWEST_KEYS = 32  # of a tile; numbers without such a divisor are taken whole
+LOWEST = jnp.finfo(jnp.float32).min  # the logit of padding
 
 
 def attend_by_head(
@@ -88,8 +88,9 @@ def _forward(rate, query, key, value, mask, dropout_key):
         is_read, *tile = tile
         return jax.lax.cond(is_read, add, lambda old, _: old, so_far, tile), None
 
-    one = jnp.zeros((len(query), 1))
-    nothing = jnp.zeros((len(query), value.shape[1])), one + LOWEST, one
+    column = (len(query), 1)
+    no_values = jnp.zeros((len(query), value.shape[1]))
+    nothing = no_values, jnp.full(column, LOWEST), jnp.zeros(column)
     tiles = _tiles(len(query), key, value, mask)
     (mixed, highest, total), _ = jax.lax.scan(add_unless_padding, nothing, tiles)
     mixed = (mixed / total).astype(value.dtype)
