@@ -239,6 +239,14 @@ def test_calls_are_timed_in_turns_and_twice_at_least():
     assert {len(own) for own in samples.values()} == {2}
 
 
+def test_what_is_timed_follows_calls_of_its_own_kind():
+    order = []
+    calls = {name: lambda name=name: order.append(name) for name in "ab"}
+    samples = interleaved(calls, rounds=2, seconds=60.0, settling=2)
+    assert order == [*"ab", *"aaabbb" * 2]
+    assert {len(own) for own in samples.values()} == {2}
+
+
 def test_a_call_that_strains_patience_is_not_repeated(monkeypatch):
     seconds = {"quick": 1.0, "slow": 9.0}
     monkeypatch.setattr(

@@ -41,7 +41,7 @@ def pytorch(plan: Plan) -> Iterator[Comparison]:
         calls = {OURS: our_call(x), TORCH: torch_call(torch_encoder(width), x)}
         if importlib.util.find_spec("transformers"):
             calls[HUGGING_FACE] = torch_call(hugging_face_encoder(width), x)
-        samples = interleaved(calls, plan.rounds, plan.seconds)
+        samples = interleaved(calls, plan.rounds, plan.seconds, settling=1)
         pairs = [(OURS, name) for name in calls if name != OURS]
         words = f"{NUM_LAYERS} layers, length {LENGTH:,}, width {width}"
         yield from compared("pytorch", words, samples, pairs, shape[0])

@@ -42,7 +42,7 @@ def mixing(plan: Plan) -> Iterator[Comparison]:
         if jax.local_device_count() > 1:
             slower.append(ALONE)
             calls[ALONE] = _transform_on_one_device(shape)
-        samples = interleaved(calls, plan.rounds, plan.seconds)
+        samples = interleaved(calls, plan.rounds, plan.seconds, settling=1)
         setting = f"length {length:,}, width {width}"
         pairs = [(algorithm, name) for name in slower]
         yield from compared("mixing", setting, samples, pairs, shape[0])
@@ -105,7 +105,7 @@ def in_turns(settings: Mapping[str, Setting], plan: Plan) -> dict[str, list[Samp
     for setting in settings.values():
         setting.compile()
     calls = {name: setting.step for name, setting in settings.items()}
-    return interleaved(calls, plan.rounds, plan.seconds)
+    return interleaved(calls, plan.rounds, plan.seconds, settling=1)
 
 
 def fits(setting: Setting) -> bool:

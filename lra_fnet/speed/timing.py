@@ -32,6 +32,7 @@ def interleaved(
     rounds: int,
     seconds: float,
     patience: float = math.inf,
+    settling: int = 0,
 ) -> dict[str, list[Sample]]:
     """Time every call once per round, after one call of each to warm up.
 
@@ -41,6 +42,8 @@ def interleaved(
       seconds: after this long no further round begins, but two there are at least.
       patience: a call that takes this many times the quickest one's time to warm up is
         not called again, and that is its only sample.
+      settling: calls of the same kind right before each one that is timed, so that what
+        another has left in caches and memory does not count.
     """
     warm_up = {name: timed(call) for name, call in calls.items()}
     longest = patience * min(sample.wall for sample in warm_up.values())
@@ -51,6 +54,8 @@ def interleaved(
         if done >= FEWEST_ROUNDS and time.monotonic() - started > seconds:
             break
         for name in taking_part:
+            for _ in range(settling):
+                timed(calls[name])
             samples[name].append(timed(calls[name]))
     return samples
 
