@@ -114,7 +114,7 @@ smoke: .venv/installed-$(accel)
 	  $(if $(models),--models="$(models)")
 
 models docs: .venv/installed-$(accel)
-	$(python) -m lra_fnet.models $(if $(filter docs,$@),--write=docs/mixers.md)
+	$(python) -m lra_fnet.mixers.listing $(if $(filter docs,$@),--write=docs/mixers.md)
 
 eval: $(if $(workdir),,which-run) .venv/installed-$(accel)
 	$(python) -m lra_fnet.evaluate --workdir=$(workdir)

@@ -10,7 +10,6 @@ from ml_collections import ConfigDict
 from configs.common import (
     apply_recipe,
     common_config,
-    set_mixers,
     set_quick,
     set_strong,
 )
@@ -32,7 +31,9 @@ def get_config(recipe: str = "lra2020") -> ConfigDict:
     config.encoder.positions = "learned"
     # LRA: a CLS slot, as a 1,025th position; here every position is a pixel.
     config.encoder.pool = "mean"
-    set_mixers(config, num_heads=8, qkv_dim=64, dropout_rate=0.2)
+    config.every_mixer.num_heads = 8
+    config.every_mixer.qkv_dim = 64
+    config.every_mixer.dropout_rate = 0.2
     config.optimizer.weight_decay = 0.0
     config.schedule.schedule = "lra_cosine"
     config.schedule.learning_rate = 5e-4
@@ -68,7 +69,7 @@ def strong(config: ConfigDict) -> None:
     config.encoder.width = 512
     config.encoder.mlp_dim = 1024
     config.encoder.dropout_rate = 0.1
-    set_mixers(config, qkv_dim=0)
+    config.every_mixer.qkv_dim = 0
     config.train.batch_size = 50
     config.train.num_steps = 225_000  # 250 epochs
     config.train.eval_every = 900

@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 from configs.common import (
     apply_recipe,
     common_config,
-    set_mixers,
     set_quick,
     set_strong,
 )
@@ -56,7 +55,8 @@ def lra2020(config: ConfigDict) -> None:
     config.encoder.width = 32
     config.encoder.mlp_dim = 32
     config.encoder.dropout_rate = 0.2
-    set_mixers(config, num_heads=4, qkv_dim=16)
+    config.every_mixer.num_heads = 4
+    config.every_mixer.qkv_dim = 16
     config.schedule.warmup_steps = 312  # one epoch
     config.train.batch_size = 512
     config.train.num_steps = 62_400

@@ -7,7 +7,7 @@ make task=pathx recipe=strong     a modern recipe, 75 epochs, pixels as numbers
 
 from ml_collections import ConfigDict
 
-from configs.common import apply_recipe, set_mixers, set_quick, set_strong
+from configs.common import apply_recipe, set_quick, set_strong
 from configs.pathfinder import pathfinder_config
 
 
@@ -26,7 +26,8 @@ def lra2020(config: ConfigDict) -> None:
     config.encoder.width = 32
     config.encoder.mlp_dim = 32
     config.encoder.positions = "learned"
-    set_mixers(config, num_heads=2, qkv_dim=16)
+    config.every_mixer.num_heads = 2
+    config.every_mixer.qkv_dim = 16
     config.optimizer.clip_norm = 1.0
     config.schedule.warmup_steps = 2_500  # one epoch
     config.train.batch_size = 64

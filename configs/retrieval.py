@@ -11,7 +11,6 @@ from ml_collections import ConfigDict
 from configs.common import (
     apply_recipe,
     common_config,
-    set_mixers,
     set_quick,
     set_strong,
 )
@@ -31,7 +30,7 @@ def get_config(recipe: str = "lra2020") -> ConfigDict:
     config.encoder.width = 128
     config.encoder.mlp_dim = 512
     config.encoder.pool = "first"  # LRA: its two-document encoders have no CLS slot
-    set_mixers(config, num_heads=4)
+    config.every_mixer.num_heads = 4
     recipes = {"quick": quick, "lra2020": lra2020, "strong": strong}
     return apply_recipe(config, recipe, recipes)
 

@@ -10,7 +10,6 @@ from ml_collections import ConfigDict
 from configs.common import (
     apply_recipe,
     common_config,
-    set_mixers,
     set_quick,
     set_strong,
 )
@@ -39,7 +38,7 @@ def lra2020(config: ConfigDict) -> None:
     )
     config.encoder.width = 256
     config.encoder.mlp_dim = 1024
-    set_mixers(config, num_heads=4)
+    config.every_mixer.num_heads = 4
     config.schedule.warmup_steps = 8_000
     config.train.num_steps = 20_000
     config.train.eval_every = 1_000  # LRA: every 100, all 25,000 test reviews

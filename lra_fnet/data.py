@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 
-from lra_fnet.lock import FolderLock
+from lra_fnet.workdir import FolderLock
 from tasks import SPLITS, DataError, Split, Task
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 FEATURES = "test_features.npz"  # not in the checksum: no model sees what is in it
 
@@ -46,6 +46,15 @@ class Dataset:
         """Return the sha256 over the checksums of all files: the data's identity."""
         return self.manifest["checksum"]
 
+    def facts(self) -> dict[str, Any]:
+        """Return what a result says of its data."""
+        return {
+            "source": self.manifest["source"],
+            "checksum": self.checksum,
+            "provenance": self.manifest["provenance"],
+            "validation_is_test": self.manifest["validation_is_test"],
+        }
+
     def summary(self) -> str:
         """Return one line that says which data these are."""
         counts = [f"{name} {len(split):,}" for name, split in self.splits.items()]
@@ -53,6 +62,11 @@ class Dataset:
             f"data {self.manifest['source']}: {', '.join(counts)}; "
             f"checksum {self.checksum[:12]}, in {self.folder}"
         )
+
+
+def data_root() -> Path:
+    """Return the folder of the data caches: LRA_DATA, or `data` where the run is."""
+    return Path(os.environ.get("LRA_DATA", "data"))
 
 
 def load_dataset(task: Task, root: Path) -> Dataset:
@@ -83,6 +97,40 @@ def cache_folder(task: Task, root: Path) -> Path:
     identity = {"format": FORMAT_VERSION, "provenance": dict(task.provenance)}
     key = hashlib.sha256(_canonical_json(identity).encode()).hexdigest()[:12]
     return Path(root) / task.name / f"{task.source}-{key}"
+
+
+def open_cached(task: Task, root: Path) -> Dataset:
+    """Return the verified cache of a task, which must be there.
+
+    Raises:
+      DataError: there is none, or it is damaged.
+    """
+    folder = cache_folder(task, root)
+    if not folder.exists():
+        raise DataError(f"no data of {task.name} in {folder}: make them first")
+    return open_cache(task, folder)
+
+
+def describe(task: Task, dataset: Dataset) -> str:
+    """Return a table: counts, label balance and length quantiles of every split."""
+    size = sum(path.stat().st_size for path in dataset.folder.iterdir())
+    lines = [
+        f"{task.name}, source {task.source}, in {dataset.folder}",
+        f"  {'split':<12}{'examples':>9}  {'labels, % of each class':<28}"
+        "tokens: 0, 25, 50, 75, 100 % quantile",
+    ]
+    for name, facts in dataset.manifest["splits"].items():
+        shares = [100 * count / facts["examples"] for count in facts["labels"]]
+        balance = f"{min(shares):.1f} to {max(shares):.1f}"
+        quantiles = ", ".join(f"{q:,.0f}" for q in facts["length_quantiles"])
+        lines.append(f"  {name:<12}{facts['examples']:>9,}  {balance:<28}{quantiles}")
+    lines.append(f"  checksum {dataset.checksum}")
+    lines.append(
+        f"  {size / 2**20:,.1f} MiB, made in {dataset.manifest['seconds']:,.1f} s"
+    )
+    for name, accuracy in dataset.manifest["trivial_baselines"].items():
+        lines.append(f"  trivial baseline, {name}: {100 * accuracy:.2f} %")
+    return "\n".join(lines)
 
 
 # ---------------------------------------------------------------------------
@@ -128,8 +176,9 @@ def _write_cache(task: Task, aside: Path) -> None:
         "task": task.name,
         "source": task.source,
         "provenance": dict(task.provenance),
+        "validation_is_test": task.validation_is_test,
         "splits": {name: summarise(task, splits[name]) for name in SPLITS},
-        "readers": dict(task.readers(splits)),
+        "trivial_baselines": dict(task.trivial_baselines(splits)),
         "files": _checksums(aside),
         "seconds": round(time.monotonic() - started, 1),
     }

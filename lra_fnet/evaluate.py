@@ -1,31 +1,109 @@
-"""Evaluate a saved run in a new process.
+"""Score parameters on a whole split, every example once; say where they are right."""
 
-python -m lra_fnet.evaluate --workdir=runs/listops/...
-"""
-
-import argparse
-import sys
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import logging
+from jaxtyping import Bool, Float, Int, PyTree, Shaped
 
-from lra_fnet.build import make_program
-from lra_fnet.checkpoint import CheckpointError, Checkpoints, Snapshot
-from lra_fnet.data import load_dataset
-from lra_fnet.evaluator import Evaluator
-from lra_fnet.process import set_up
-from lra_fnet.protocol import as_config
-from lra_fnet.step import Best
-from lra_fnet.train import data_root
-from lra_fnet.workdir import (
-    WorkdirError,
-    finished_results,
-    read_claim,
-    result_folders,
+from lra_fnet import hosts
+from lra_fnet.batches import evaluation_batches
+from lra_fnet.checkpoint import Checkpoints, Snapshot
+from lra_fnet.config import as_config, make_program, seeds_of
+from lra_fnet.data import data_root, load_dataset
+from lra_fnet.hardware import (
+    CALLS_AHEAD,
+    call_memory,
+    default_steps_per_call,
+    examples_at_once,
+    usable_memory,
 )
-from tasks import DataError, make_task
+from lra_fnet.metrics import Sums
+from lra_fnet.result import PREDICTIONS_FILE, finished_results, result_folders
+from lra_fnet.step import Best, DeviceSplit, Program
+from lra_fnet.workdir import WorkdirError, read_claim
+from tasks import Split, make_task
+
+# Indices and weights of the examples of one call.
+Call = tuple[Int[np.ndarray, "k b"], Float[np.ndarray, "k b"]]
+
+
+class Evaluator:
+    """Evaluate with the compiled programs kept, one for each size of split."""
+
+    def __init__(self, program: Program, batch_size: int):
+        self._program = program
+        # A multiple of the devices; what it adds to the last batch has weight 0.
+        self._batch_size = -(-batch_size // program.mesh.size) * program.mesh.size
+        self._compiled: dict[tuple[int, ...], jax.stages.Compiled] = {}
+        self._seconds = 0.0
+        self._compile_seconds = 0.0
+
+    def __call__(
+        self, params: PyTree, split: DeviceSplit
+    ) -> tuple[Sums, Int[np.ndarray, "s n"]]:
+        """Return the sums of a split, (s,), and the answers to its examples."""
+        calls = self._calls(len(split.labels))
+        compiled = self._program_for(params, split, calls[0])
+        started = time.monotonic()
+        outputs = []
+        for call in calls:
+            outputs.append(compiled(params, *split, *call))
+            # XLA on CPUs waits for ever where more than 32 calls that add over devices
+            # are dispatched and not done.
+            jax.block_until_ready(outputs[-CALLS_AHEAD - 1 : -CALLS_AHEAD])
+        sums, answers = jax.device_get(list(zip(*outputs, strict=True)))
+        num_seeds = answers[0].shape[0]
+        answers = np.concatenate(answers, axis=1).reshape(num_seeds, -1)
+        self._seconds += time.monotonic() - started
+        return sum(sums[1:], sums[0]), answers[:, : len(split.labels)]
+
+    def compile(self, params: PyTree, split: DeviceSplit) -> None:
+        """Compile for splits of this size ahead of use, in batches that fit."""
+        mesh = self._program.mesh
+        while True:
+            call = self._calls(len(split.labels))[0]
+            compiled = self._program_for(params, split, call)
+            fits = call_memory(compiled) <= usable_memory(mesh)
+            if (
+                all(hosts.exchange("evaluation fits", fits))
+                or self._batch_size == mesh.size
+            ):
+                return
+            self._compiled.clear()
+            self._batch_size = max(self._batch_size // 2, mesh.size)
+            self._batch_size -= self._batch_size % mesh.size
+
+    def take_seconds(self) -> dict[str, float]:
+        """Return the time spent evaluating and compiling since this was last asked."""
+        taken = {"seconds": self._seconds, "compile_seconds": self._compile_seconds}
+        self._seconds = self._compile_seconds = 0.0
+        return taken
+
+    def _calls(self, num_examples: int) -> list[Call]:
+        """Return indices and weights (k, b) of each call: one call, on CPUs many."""
+        mesh = self._program.mesh
+        indices, weight = evaluation_batches(num_examples, self._batch_size)
+        if default_steps_per_call(mesh) > 1:
+            return [(indices, weight)]
+        parts = (len(indices), -1, examples_at_once(mesh, self._batch_size))
+        return list(zip(indices.reshape(parts), weight.reshape(parts), strict=True))
+
+    def _program_for(
+        self, params: PyTree, split: DeviceSplit, call: Call
+    ) -> jax.stages.Compiled:
+        """Return the program for a split of this size, compiled at first use."""
+        shape = split.inputs.shape
+        if shape not in self._compiled:
+            started = time.monotonic()
+            lowered = Program.evaluate.lower(self._program, params, *split, *call)
+            self._compiled[shape] = self._program.compile(lowered)
+            self._compile_seconds += time.monotonic() - started
+        return self._compiled[shape]
 
 
 def evaluate(workdir: Path) -> list[str]:
@@ -47,7 +125,7 @@ def evaluate(workdir: Path) -> list[str]:
     program = make_program(config, task)
     test = dataset.splits["test"]
     split = program.put(test.inputs, test.labels)
-    seeds = range(config.seed, config.seed + config.num_seeds)
+    seeds = seeds_of(config)
     state = program.init(jnp.array(seeds), split.inputs)
     with Checkpoints(workdir) as checkpoints:
         snapshot = checkpoints.restore(Snapshot(state, Best.before_training(state)))
@@ -66,7 +144,7 @@ def evaluate(workdir: Path) -> list[str]:
             f"test accuracy {100 * correct / total:.2f} % ({correct:,} of {total:,})"
         )
         if results:
-            saved = np.load(folders[row] / "test_predictions.npy")
+            saved = np.load(folders[row] / PREDICTIONS_FILE)
             line += compared(int((saved != answers[row]).sum()))
         lines.append(line)
     return lines
@@ -79,19 +157,58 @@ def compared(num_changed: int) -> str:
     return ", every answer the same as in result.json"
 
 
-def run() -> None:
-    """Start the program; turn what a user can mend into one line."""
-    logging.set_verbosity(logging.WARNING)
-    parser = argparse.ArgumentParser(
-        description="Evaluate a saved run on its test split."
-    )
-    parser.add_argument("--workdir", type=Path, required=True, help="of the run")
-    try:
-        print(*evaluate(parser.parse_args().workdir), sep="\n")
-    except (CheckpointError, DataError, WorkdirError, ValueError) as error:
-        sys.exit(f"error: {error}")
+# Numbers with more values than this are put into as many ranges of about equal size.
+MOST_RANGES = 10
+
+# One line of a table: {"low", "high"} or {"value"}, and {"correct", "examples"}.
+Line = dict[str, Any]
 
 
-if __name__ == "__main__":
-    set_up()
-    run()
+def breakdown(
+    split: Split, pad_id: int | None, correct: Bool[np.ndarray, " n"]
+) -> dict[str, list[Line]]:
+    """Return right answers and examples by every feature of the examples.
+
+    Length counts tokens, of both documents where there are two; where nothing is
+    padded all examples have the same and it is left out.
+    """
+    features = dict(split.features)
+    if pad_id is not None:
+        real = np.asarray(split.inputs) != pad_id
+        features["length"] = real.reshape(len(split), -1).sum(axis=1)
+    return {name: accuracy_by(values, correct) for name, values in features.items()}
+
+
+def accuracy_by(
+    values: Shaped[np.ndarray, " n"], correct: Bool[np.ndarray, " n"]
+) -> list[Line]:
+    """Return right answers and examples for every word, or every range of numbers.
+
+    >>> accuracy_by(np.array([1, 2, 2]), np.array([True, True, False]))[1]
+    {'low': 2, 'high': 2, 'correct': 1, 'examples': 2}
+    """
+    parts: list[tuple[Line, np.ndarray]]
+    if values.dtype.kind == "U":
+        parts = [({"value": str(word)}, values == word) for word in np.unique(values)]
+    else:
+        parts = [
+            ({"low": low, "high": high}, (low <= values) & (values <= high))
+            for low, high in ranges(values)
+        ]
+    return [{**label, **_counts(correct[members])} for label, members in parts]
+
+
+def ranges(values: Shaped[np.ndarray, " n"]) -> list[tuple[int, int]]:
+    """Return the bounds, both included, of ranges that hold every one of the values."""
+    distinct = np.unique(values)
+    starts = distinct
+    if len(distinct) > MOST_RANGES:
+        shares = np.arange(MOST_RANGES) / MOST_RANGES
+        starts = np.unique(np.quantile(values, shares, method="higher"))
+    ends = [*(distinct[np.searchsorted(distinct, starts[1:]) - 1]), distinct[-1]]
+    return [(int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
+
+
+def _counts(correct: Bool[np.ndarray, " n"]) -> Mapping[str, int]:
+    """Return how many answers there are, and how many are right."""
+    return {"correct": int(correct.sum()), "examples": len(correct)}

@@ -1,169 +1,628 @@
-"""result.json: all that a run says to the tables, and how it is shown."""
+"""What a run leaves for the tables: `result.json`, or `failure.json` where it failed.
 
-import dataclasses
+The classes here are the only declaration of these files. Writing and reading, what an
+error message says, the JSON schema and the tables of docs/results.md come from them.
+A field without a default is needed in any file, also one that another program made.
+"""
+
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
 
 import numpy as np
+import pydantic
+from pydantic import Field
+from pydantic_core import PydanticCustomError
+from scipy.stats import binomtest
 
-from lra_fnet.protocol import config_hash, placeless
-from lra_fnet.published import published
-from lra_fnet.stats import binomial_interval
+from lra_fnet.config import config_hash, placeless, with_new_names
+from lra_fnet.workdir import write_json
 
-SCHEMA_VERSION = 2
-FILE_NAME = "result.json"
+RESULT_FILE = "result.json"
+FAILURE_FILE = "failure.json"
+PREDICTIONS_FILE = "test_predictions.npy"
+CORRECT_FILE = "test_correct.npy"
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")
+LARGEST = 2**53  # whole numbers up to here are the same in every JSON reader
 
 
-@dataclasses.dataclass(frozen=True)
-class Score:
-    """Hold right answers out of `examples`, scored with the parameters of `step`."""
+class BadFile(Exception):
+    """A file is not what its class declares; the message names file and field."""
 
-    correct: int
-    examples: int
-    step: int
 
-    @property
-    def accuracy(self) -> float:
-        """Return the share of right answers, in [0, 1]."""
-        return self.correct / self.examples
+IMPOSSIBLE = "impossible"  # kind of an error whose message is shown as it is
+
+
+def _impossible(message: str) -> PydanticCustomError:
+    """Return an error about fields that cannot hold together."""
+    return PydanticCustomError(IMPOSSIBLE, "{said}", {"said": message})
+
+
+# ---------------------------------------------------------------------------
+# What a field must be
+
+Text = Annotated[str, Field(min_length=1, title="a text that is not empty")]
+Count = Annotated[int, Field(ge=0, le=LARGEST, title="a whole number, 0 or more")]
+Positive = Annotated[int, Field(ge=1, le=LARGEST, title="a whole number, 1 or more")]
+Many = Annotated[int, Field(ge=2, le=LARGEST, title="a whole number, 2 or more")]
+Number = Annotated[float, Field(title="a number")]
+Amount = Annotated[float, Field(ge=0, title="a number, 0 or more")]
+Share = Annotated[float, Field(ge=0, le=1, title="a number from 0 to 1")]
+Flag = Annotated[bool, Field(title="true or false")]
+Mapped = Annotated[dict[str, Any], Field(title="an object")]
+Shares = Annotated[dict[str, Share], Field(title="numbers from 0 to 1 by name")]
+Texts = Annotated[dict[str, str], Field(title="texts by name")]
+Lines = Annotated[list[str], Field(title="a list of texts")]
+
+
+class Record(pydantic.BaseModel):
+    """A part of a file: strict types, finite numbers, unknown fields kept."""
+
+    model_config = pydantic.ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="allow",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
+
+
+class File(Record):
+    """A file of its own, with the version of its declaration in `schema`."""
+
+    # From earlier versions that can be read: the names that fields had.
+    renamed: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a file, also one of an earlier version.
+
+        Raises:
+          BadFile: it is no JSON, or a field is not what it must be.
+        """
+        return cls.parse(_parsed(path), path)
+
+    @classmethod
+    def parse(cls, content: Any, path: Path) -> Self:
+        """Return the content of a file as this type; see `read`."""
+        try:
+            return cls.model_validate(cls._upgraded(content))
+        except pydantic.ValidationError as error:
+            raise BadFile(f"{path}: {problem(error)}") from error
+
+    @classmethod
+    def _upgraded(cls, content: Any) -> Any:
+        """Return the content of an earlier version under today's names."""
+        if not isinstance(content, dict):
+            return content
+        content = {cls.renamed.get(key, key): value for key, value in content.items()}
+        if isinstance(content.get("config"), dict):
+            content["config"] = with_new_names(content["config"])
+        return content
 
     def as_json(self) -> dict[str, Any]:
-        """Return the counts, the accuracy and its binomial 95 % interval."""
-        interval = binomial_interval(self.correct, self.examples)
-        return {
-            **dataclasses.asdict(self),
-            "accuracy": self.accuracy,
-            "interval_95": list(interval),
-        }
+        """Return what the file holds, without fields that are not known."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+    def write(self, path: Path) -> None:
+        """Write the file in one move."""
+        write_json(path, self.as_json())
 
 
-@dataclasses.dataclass(frozen=True)
-class RunFacts:
-    """Hold what the seeds of one run share.
+# ---------------------------------------------------------------------------
+# result.json
 
-    Attributes:
-      task: the name of the task, a column of the tables.
-      config: the resolved config.
-      data: source, checksum and provenance of the examples.
-      readers: test accuracies of the trivial readers, by name.
-      accumulate: parts each batch was computed in.
-      parameters: number of parameters of one seed's model.
-      flops: operations of one example's forward pass, and of a step of all seeds:
-        this project's count and XLA's.
-      rules: whether the run keeps the rules of the benchmark, and what breaks them.
-      command: what repeats the run.
-      peak_memory: bytes, and the method that found them.
-      device: platform, kind, count.
-      records: the events of the run's logbook.
+
+class Counts(Record):
+    """Right answers out of all."""
+
+    correct: Count
+    """Right answers."""
+    examples: Count
+    """Answers."""
+
+    @pydantic.model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        """Check that no more answers are right than there are."""
+        if self.correct > self.examples:
+            raise _impossible(
+                f"correct is {self.correct}; it must be at most examples, "
+                f"{self.examples}"
+            )
+        return self
+
+
+class Score(Counts):
+    """Right answers to the examples of a split."""
+
+    examples: Many
+    """Answers."""
+    step: Count | None = None
+    """Training steps that the scored parameters have had."""
+    accuracy: Share | None = None
+    """correct / examples."""
+    interval_95: Annotated[list[Share], Field(title="a list of two shares")] | None = (
+        None
+    )
+    """Bounds of the Wilson 95 % interval of the accuracy."""
+
+    @classmethod
+    def of(cls, correct: int, examples: int, step: int) -> "Score":
+        """Return the score with accuracy and interval."""
+        return cls(
+            correct=correct,
+            examples=examples,
+            step=step,
+            accuracy=correct / examples,
+            interval_95=list(binomial_interval(correct, examples)),
+        )
+
+
+class Part(Counts):
+    """A part of the test split."""
+
+    value: Text | None = None
+    """The word that its examples share."""
+    low: Number | None = None
+    """Least value in the part."""
+    high: Number | None = None
+    """Largest value in the part, included."""
+
+
+class DataFacts(Record):
+    """The examples."""
+
+    source: Text
+    """Where they came from: generated, official, tfds, folder, sample, ..."""
+    checksum: Text
+    """Names the prepared data; results share a column only where it is the same."""
+    provenance: Mapped | None = None
+    """What the data were made from."""
+    validation_is_test: Flag = False
+    """Whether the parameters were chosen on the test split itself."""
+
+
+class Flops(Record):
+    """Floating-point operations; null: not known."""
+
+    forward: Amount | None = None
+    """Of one example's forward pass, counted from the trace."""
+    train_step: Amount | None = None
+    """Of a training step, counted from the trace."""
+    xla_train_step: Number | None = None
+    """Of a training step, by the compiler's account."""
+
+
+class Rules(Record):
+    """Whether the run keeps the rules of the benchmark."""
+
+    free_for_all: Flag
+    """Whether it breaks one."""
+    reasons: Lines
+    """What breaks them."""
+    base_parameters: Count | None = None
+    """Of the base Transformer on the same task."""
+    parity: Annotated[str, Field(title="a text")] = ""
+    """params: sizes were solved for the base Transformer's parameters; else empty."""
+
+
+class Seconds(Record):
+    """Time of all processes that worked on the run, in seconds."""
+
+    compile: Amount
+    """Tracing and compiling."""
+    train: Amount
+    """Training steps."""
+    evaluate: Amount
+    """Evaluation."""
+
+
+class Speed(Record):
+    """Of the steady state: without compilation, evaluation and warm-up."""
+
+    steps_per_second: Amount
+    """Training steps of the program, 1/s."""
+    examples_per_second: Amount | None = None
+    """Training examples of all its seeds, 1/s."""
+    steps_measured: Count | None = None
+    """Steps that were measured."""
+    seeds_in_program: Positive = 1
+    """Seeds trained together."""
+
+
+class Memory(Record):
+    """Peak memory of one device in training."""
+
+    bytes: Count
+    """Bytes."""
+    method: Text
+    """How it was found: allocator peak, or compiled memory analysis."""
+
+
+class Device(Record):
+    """What computed."""
+
+    platform: Text | None = None
+    """cpu, gpu or tpu."""
+    kind: Text
+    """Name of the device."""
+    count: Positive
+    """Devices."""
+    hosts: Positive = 1
+    """Processes that shared the run."""
+    cpu_cores: Positive | None = None
+    """Processor cores of a host."""
+
+
+class Point(Record):
+    """A point of a learning curve."""
+
+    step: Count
+    """Training steps so far."""
+    loss: Number | None = None
+    """Mean cross-entropy, nats."""
+    accuracy: Share
+    """Share of right answers."""
+
+
+class Curves(Record):
+    """Learning curves."""
+
+    train: Annotated[list[Point], Field(title="a list of points")] = []
+    """On training batches, mean since the point before."""
+    validation: Annotated[list[Point], Field(title="a list of points")] = []
+    """On the validation split."""
+
+
+class Result(File):
+    """`result.json`: one seed of one config."""
+
+    renamed = {
+        "model": "mixer",
+        "readers": "trivial_baselines",
+        "accumulate": "micro_batches",
+    }
+
+    schema_: Annotated[Literal[2, 3], Field(alias="schema", title="2 or 3")]
+    """Version of this declaration; 2 has other names for three fields."""
+    task: Text
+    """Name of the task: a column of the tables."""
+    mixer: Text
+    """Name of the mixer: a row of the tables."""
+    recipe: Text
+    """Name of the budget: lra2020, strong, quick, or another program's own."""
+    seed: Count
+    """Of parameters, dropout and the order of examples."""
+    program: Text | None = None
+    """What made the file, if not this suite."""
+    config: Mapped = {}
+    """The resolved config without the folder of the data; keys: configs/common.py."""
+    config_hash: Text | None = None
+    """12 hexadecimal digits: name of the config without seeds and `run`."""
+    data: DataFacts
+    """The examples."""
+    trivial_baselines: Shares = {}
+    """Accuracies on the same test split that need no training, by name."""
+    test: Score
+    """On the test split, with the parameters that were best on validation."""
+    test_last_step: Score | None = None
+    """On the test split, with the last parameters."""
+    validation: Score | None = None
+    """On the validation split, with the same parameters as test."""
+    validation_last_step: Score | None = None
+    """On the validation split, with the last parameters."""
+    breakdown: Annotated[
+        dict[str, list[Part]], Field(title="lists of parts by name")
+    ] = {}
+    """The test answers by features of the examples."""
+    steps: Count | None = None
+    """Training steps."""
+    micro_batches: Positive | None = None
+    """Parts that each batch was computed in."""
+    parameters: Count | None = None
+    """Of the model."""
+    flops: Flops | None = None
+    """Floating-point operations."""
+    rules: Rules | None = None
+    """Whether the run keeps the rules of the benchmark."""
+    command: Text | None = None
+    """What repeats the run, at the root of the repository."""
+    seconds: Seconds | None = None
+    """Time of all processes that worked on the run."""
+    speed: Speed | None = None
+    """Of the steady state: without compilation, evaluation and warm-up."""
+    peak_memory: Memory | None = None
+    """Of one device in training."""
+    device: Device | None = None
+    """What computed."""
+    versions: Texts = {}
+    """Of Python and the libraries, by name."""
+    commit: Text | None = None
+    """Of the code, with -dirty if it was changed since; null: not known."""
+    finished: Text | None = None
+    """When the run ended, UTC, such as 2026-01-31T12:00:00+00:00."""
+    curves: Curves = Curves()
+    """Over the run."""
+
+
+class Failure(File):
+    """`failure.json`: why a run has no result. The next attempt removes it."""
+
+    renamed = {"model": "mixer"}
+
+    schema_: Annotated[Literal[1, 2], Field(alias="schema", title="1 or 2")]
+    """Version of this declaration; 1 has `model` for `mixer`."""
+    task: Text
+    """Name of the task."""
+    mixer: Text
+    """Name of the mixer."""
+    recipe: Text
+    """Name of the budget."""
+    seed: Count
+    """Of the run, the first of several."""
+    config_hash: Text | None = None
+    """As in result.json."""
+    config: Mapped = {}
+    """The resolved config, without the folder of the data."""
+    kind: Text = "error"
+    """data, memory, not finite, disk, killed, or error for all others."""
+    reason: Text
+    """What went wrong, in a line."""
+    step: Count | None = None
+    """Last step that was logged."""
+    time: Amount | None = None
+    """When it ended, seconds since 1970."""
+
+
+# ---------------------------------------------------------------------------
+# A speed measurement: <device>/<sizes>/<mixer>-<length>.json
+
+
+class Spread(Record):
+    """A figure over repeats."""
+
+    median: Amount
+    """Middle repeat."""
+    low: Amount | None = None
+    """Lowest repeat."""
+    high: Amount | None = None
+    """Highest repeat."""
+    repeats: Positive | None = None
+    """Repeats."""
+
+
+class SpeedResult(File):
+    """A speed measurement of a mixer at a length."""
+
+    renamed = {"model": "mixer"}
+
+    schema_: Annotated[Literal[1, 2], Field(alias="schema", title="1 or 2")]
+    """Version of this declaration; 1 has `model` for `mixer`."""
+    kind: Annotated[Literal["speed"], Field(title="'speed'")]
+    """What the file is."""
+    mixer: Text
+    """Name of the mixer."""
+    task: Text
+    """Whose sizes the model has."""
+    length: Positive
+    """Positions of an example."""
+    width: Positive | None = None
+    """Channels."""
+    batch_size: Positive
+    """Examples of a step, over all devices."""
+    asked_batch_size: Positive | None = None
+    """Examples that were asked for, where memory allowed fewer."""
+    train_steps_per_second: Spread | None
+    """Training steps, 1/s; null: not measured."""
+    inference_seconds: Spread | None
+    """Seconds to answer a batch; null: not measured."""
+    peak_memory: Memory | None
+    """Of one device in training; null: not measured."""
+    compile_seconds: Amount | None = None
+    """Seconds to trace and compile a training call; null: not measured."""
+    status: Text
+    """ok, or a word for why there are no numbers, such as out of memory."""
+    reason: Annotated[str, Field(title="a text")]
+    """Why the batch is smaller, or there are no numbers; or empty."""
+    device: Device
+    """What computed."""
+    versions: Texts = {}
+    """Of Python and the libraries, by name."""
+    commit: Text | None = None
+    """Of the code, with -dirty if it was changed since; null: not known."""
+    command: Text | None = None
+    """What repeats the measurement."""
+
+    @pydantic.model_validator(mode="after")
+    def _is_measured(self) -> Self:
+        """Check that nothing is missing where all went well."""
+        for name in ("train_steps_per_second", "inference_seconds", "peak_memory"):
+            if self.status == "ok" and getattr(self, name) is None:
+                raise _impossible(
+                    f"{name} is null; where the status is 'ok' it must be measured"
+                )
+        return self
+
+
+FILES: Mapping[str, type[File]] = {
+    "result": Result,
+    "failure": Failure,
+    "speed": SpeedResult,
+}
+
+
+# ---------------------------------------------------------------------------
+# What is wrong with a file, and what its fields are
+
+
+def problem(error: pydantic.ValidationError) -> str:
+    """Return what is wrong with the first bad field of a file, in a line."""
+    # A file of another version is wrong in that before all else.
+    first = min(error.errors(), key=lambda e: (e["loc"] != ("schema",), str(e["loc"])))
+    name = ".".join(map(str, first["loc"])) or "the file"
+    if first["type"] == "missing":
+        return f"{name} is missing"
+    if first["type"] == IMPOSSIBLE:
+        return first["msg"] if name == "the file" else f"{name}.{first['msg']}"
+    must = (
+        first["msg"]
+        .replace("Input should", "it must")
+        .replace("String should", "it must")
+    )
+    return f"{name} is {_shown(first['input'])}; {must}"
+
+
+def fields(kind: type[Record], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield every field: its dotted name, what it must be, what it means.
+
+    A field that every file must have ends in `*`.
     """
+    for key, field in kind.model_fields.items():
+        name, star = prefix + (field.alias or key), "*" if field.is_required() else ""
+        inside, path = _record_inside(field.annotation)
+        must = field.title or _title(field.annotation) or "an object"
+        yield f"{name}{star}", must, field.description or ""
+        if inside:
+            yield from fields(inside, f"{name}{path}.")
 
-    task: str
-    config: Mapping[str, Any]
-    data: Mapping[str, Any]
-    readers: Mapping[str, float]
-    accumulate: int
-    parameters: int
-    flops: Mapping[str, float | None]
-    rules: Mapping[str, Any]
-    command: str
-    peak_memory: Mapping[str, Any]
-    device: Mapping[str, Any]
-    records: Sequence[Mapping[str, Any]]
+
+def _title(annotation: Any) -> str:
+    """Return the title of an annotated type, also of one that may be missing."""
+    for part in (annotation, *get_args(annotation)):
+        for extra in getattr(part, "__metadata__", ()):
+            if getattr(extra, "title", None):
+                return extra.title
+    return ""
+
+
+def _record_inside(annotation: Any) -> tuple[type[Record] | None, str]:
+    """Return the record that a type is or holds, and how its place is written."""
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        return annotation, ""
+    sign = {list: "[]", dict: ".NAME"}.get(get_origin(annotation), "")
+    for part in get_args(annotation):
+        inside, path = _record_inside(part)
+        if inside:
+            return inside, sign + path
+    return None, ""
+
+
+def _shown(value: Any) -> str:
+    """Return a value as it stands in a message: short."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _parsed(path: Path) -> Any:
+    """Read a JSON file; NaN and infinity are no numbers."""
+    try:
+        return json.loads(path.read_text(), parse_constant=_refuse)
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadFile(f"{path}: it cannot be read as JSON ({error})") from error
+
+
+def _refuse(constant: str) -> None:
+    """Refuse a number that is none."""
+    raise ValueError(f"{constant} is no number")
+
+
+# ---------------------------------------------------------------------------
+# Making and printing a result
+
+
+def binomial_interval(correct: int, total: int) -> tuple[float, float]:
+    """Return the Wilson 95 % interval of a share `correct` / `total`.
+
+    Wilson, Probable inference (JASA 1927). It covers the noise of a finite test set
+    for one trained model, not the spread over seeds.
+
+    >>> low, high = binomial_interval(700, 2000)
+    >>> round(low, 4), round(high, 4)
+    (0.3294, 0.3712)
+    """
+    interval = binomtest(correct, total).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def seed_result(
-    facts: RunFacts,
+    shared: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
     row: int,
     seed: int,
-    scores: Mapping[str, Score],
-    breakdown: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return what `result.json` holds for the seed in that row of the seed axis."""
-    config = placeless(facts.config)
-    return {
-        "schema": SCHEMA_VERSION,
-        "task": facts.task,
-        **{key: config[key] for key in ("model", "recipe")},
-        "seed": seed,
-        "config": config,
-        "config_hash": config_hash(config),
-        "data": facts.data,
-        "readers": facts.readers,
-        **{name: score.as_json() for name, score in scores.items()},
-        "breakdown": breakdown,
-        "steps": config["train"]["num_steps"],
-        "accumulate": facts.accumulate,
-        "parameters": facts.parameters,
-        "flops": _flops_of_a_seed(facts),
-        "rules": facts.rules,
-        "command": facts.command,
-        "seconds": _seconds(facts.records),
-        "speed": _speed(facts.records, config),
-        "peak_memory": facts.peak_memory,
-        "device": facts.device,
-        "versions": library_versions(),
-        "commit": git_commit(),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "curves": {
-            event: _curve(facts.records, event, row)
-            for event in ("train", "validation")
-        },
-    }
+    **own: Any,
+) -> Result:
+    """Return the result of the seed in that row of the seed axis.
+
+    Args:
+      shared: fields that all seeds of the run have in common, config included.
+      records: the events of the run's logbook.
+      row: of the seed axis.
+      seed: its seed.
+      own: other fields of this seed alone.
+    """
+    config = placeless(shared["config"])
+    return Result(
+        **{**shared, "config": config},
+        schema_=3,
+        mixer=config["mixer"],
+        recipe=config["recipe"],
+        seed=seed,
+        config_hash=config_hash(config),
+        steps=config["train"]["num_steps"],
+        seconds=_seconds(records),
+        speed=_speed(records, config),
+        versions=library_versions(),
+        commit=git_commit(),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        curves=Curves(
+            train=_curve(records, "train", row),
+            validation=_curve(records, "validation", row),
+        ),
+        **own,
+    )
 
 
-def _flops_of_a_seed(facts: RunFacts) -> dict[str, float | None]:
-    """Return the operations of a forward pass and of one seed's share of a step."""
-    seeds = facts.config["num_seeds"]
-    return {
-        name: count and (count if name == "forward" else count / seeds)
-        for name, count in facts.flops.items()
-    }
-
-
-def _seconds(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def _seconds(records: Sequence[Mapping[str, Any]]) -> Seconds:
     """Add up the time of all processes that worked on the run."""
 
     def total(key: str, *events: str) -> float:
         return sum(r.get(key, 0.0) for r in records if r["event"] in events)
 
-    return {
-        "compile": total("compile_seconds", "compile", "validation", "test"),
-        "train": total("seconds", "train"),
-        "evaluate": total("seconds", "validation", "test"),
-    }
+    return Seconds(
+        compile=total("compile_seconds", "compile", "validation", "test"),
+        train=total("seconds", "train"),
+        evaluate=total("seconds", "validation", "test"),
+    )
 
 
-def _speed(
-    records: Sequence[Mapping[str, Any]], config: Mapping[str, Any]
-) -> dict[str, Any]:
+def _speed(records: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> Speed:
     """Return the speed of the steady state: no compilation, evaluation or warm-up."""
     intervals = [r for r in records if r["event"] == "train"]
     steady = [r for r in intervals if r["steady"]] or intervals
     steps = sum(r["num_steps"] for r in steady)
     steps_per_second = steps / sum(r["seconds"] for r in steady)
     examples = config["train"]["batch_size"] * config["num_seeds"]
-    return {
-        "steps_per_second": steps_per_second,
-        "examples_per_second": steps_per_second * examples,
-        "steps_measured": steps,
-        "seeds_in_program": config["num_seeds"],
-    }
+    return Speed(
+        steps_per_second=steps_per_second,
+        examples_per_second=steps_per_second * examples,
+        steps_measured=steps,
+        seeds_in_program=config["num_seeds"],
+    )
 
 
-def _curve(
-    records: Sequence[Mapping[str, Any]], event: str, row: int
-) -> list[dict[str, Any]]:
+def _curve(records: Sequence[Mapping[str, Any]], event: str, row: int) -> list[Point]:
     """Return step, loss and accuracy of one seed over a run."""
     return [
-        {"step": r["step"], "loss": r["loss"][row], "accuracy": r["accuracy"][row]}
+        Point(step=r["step"], loss=r["loss"][row], accuracy=r["accuracy"][row])
         for r in records
         if r["event"] == event
     ]
@@ -186,92 +645,107 @@ def git_commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON file in one move, so that it is whole or absent."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file in one move, so that it is whole or absent."""
-    aside = path.with_name(f".{path.name}.tmp")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
+def make_failure(
+    config: Mapping[str, Any], kind: str, reason: str, step: int
+) -> Failure:
+    """Return why the run of a resolved config has no result, at this moment."""
+    return Failure(
+        schema_=2,
+        **{key: config[key] for key in ("task", "mixer", "recipe", "seed")},
+        config_hash=config_hash(config),
+        config=placeless(config),
+        kind=kind,
+        reason=reason,
+        step=step,
+        time=time.time(),
+    )
 
 
 def write_result(
-    folder: Path,
-    result: Mapping[str, Any],
-    predictions: np.ndarray,
-    correct: np.ndarray,
+    folder: Path, result: Result, predictions: np.ndarray, correct: np.ndarray
 ) -> None:
     """Write the test predictions, then `result.json`, whose presence means finished."""
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "test_predictions.npy", predictions.astype(np.uint8))
-    np.save(folder / "test_correct.npy", correct)
-    write_json(folder / FILE_NAME, result)
+    np.save(folder / PREDICTIONS_FILE, predictions.astype(np.uint8))
+    np.save(folder / CORRECT_FILE, correct)
+    result.write(folder / RESULT_FILE)
 
 
-def render(result: Mapping[str, Any]) -> str:
+def result_folders(workdir: Path, seeds: Sequence[int]) -> list[Path]:
+    """Return where each seed's result goes: the workdir, or a folder per seed."""
+    if len(seeds) == 1:
+        return [workdir]
+    return [workdir / f"seed{seed}" for seed in seeds]
+
+
+def finished_results(folders: Sequence[Path]) -> list[Result] | None:
+    """Return the results in these folders if all are there, else None.
+
+    Raises:
+      BadFile: one is damaged.
+    """
+    paths = [folder / RESULT_FILE for folder in folders]
+    if not all(path.exists() for path in paths):
+        return None
+    return [Result.read(path) for path in paths]
+
+
+def render(result: Result) -> str:
     """Return the table that ends a run: its accuracy among what to compare it to."""
-    test = result["test"]
-    rows = [_reader_row(*reader) for reader in result["readers"].items()]
-    rows.append(_score_row(f"{result['model']} (this run)", test))
-    reference = published(result["model"], result["task"])
+    from lra_fnet.report.published import published
+
+    rows = [
+        (name, 100 * accuracy, "trivial baseline, no training")
+        for name, accuracy in result.trivial_baselines.items()
+    ]
+    rows.append((f"{result.mixer} (this run)", *_percent(result.test)))
+    reference = published(result.mixer, result.task)
     if reference:
-        row = (f"{result['model']} (published)", reference.accuracy, reference.source)
-        rows.append(row)
+        name = f"{result.mixer} (published)"
+        rows.append((name, reference.accuracy, reference.source))
     title = (
-        f"{result['task']}, recipe {result['recipe']}, seed {result['seed']}: "
-        f"test accuracy on {test['examples']:,} examples, step {test['step']:,} "
-        "(best validation)"
+        f"{result.task}, recipe {result.recipe}, seed {result.seed}: test accuracy on "
+        f"{result.test.examples:,} examples, parameters of step {result.test.step:,} "
+        "(best on validation)"
     )
     width = max(len(name) for name, *_ in rows)
     lines = [f"  {name:<{width}}  {value:6.2f} %  {note}" for name, value, note in rows]
-    return "\n".join(["", title, "", *lines, *_remarks(result), ""])
+    return "\n".join(["", title, "", *lines, "", *_remarks(result), ""])
 
 
-def _reader_row(name: str, accuracy: float) -> tuple[str, float, str]:
-    """Return the row of a reader that sees almost nothing."""
-    return f"answer by {name}", 100 * accuracy, "no training"
+def _percent(score: Score) -> tuple[float, str]:
+    """Return accuracy and interval of a score in percent."""
+    low, high = (100 * bound for bound in score.interval_95 or (0, 1))
+    note = f"95 % interval {low:.2f} to {high:.2f} ({score.correct:,} correct)"
+    return 100 * score.correct / score.examples, note
 
 
-def _score_row(name: str, score: Mapping[str, Any]) -> tuple[str, float, str]:
-    """Return the row of a measured score."""
-    low, high = (100 * bound for bound in score["interval_95"])
-    note = f"95 % interval {low:.2f} to {high:.2f} ({score['correct']:,} right)"
-    return name, 100 * score["accuracy"], note
-
-
-def _remarks(result: Mapping[str, Any]) -> list[str]:
-    """Return the lines under the table."""
-    seconds, speed = result["seconds"], result["speed"]
-    device = result["device"]
-    lines = [
-        "",
-        f"  {result['parameters']:,} parameters; {speed['steps_per_second']:.2f} "
-        f"steps/s in the steady state on {device['count']} x {device['kind']}",
-        f"  seconds: compile {seconds['compile']:.0f}, train {seconds['train']:.0f}, "
-        f"evaluate {seconds['evaluate']:.0f}; data {result['data']['source']}, "
-        f"checksum {result['data']['checksum'][:12]}",
-    ]
-    if result["data"]["source"] == "sample":
-        lines.append(
-            "  The data are a small made-up sample: this number is about nothing else."
+def _remarks(result: Result) -> Iterator[str]:
+    """Yield the lines under the table."""
+    if result.speed and result.device and result.seconds:
+        yield (
+            f"  {result.parameters:,} parameters; {result.speed.steps_per_second:.2f} "
+            f"steps/s in the steady state on {result.device.count} x "
+            f"{result.device.kind}"
         )
-    if result["data"]["validation_is_test"]:
-        lines.append(
+        yield (
+            f"  compiled in {result.seconds.compile:.0f} s, trained in "
+            f"{result.seconds.train:.0f} s, evaluated in "
+            f"{result.seconds.evaluate:.0f} s"
+        )
+    yield f"  data: {result.data.source}, checksum {result.data.checksum[:12]}"
+    if result.data.source == "sample":
+        yield "  The data are a small made-up sample: this number says nothing else."
+    if result.data.validation_is_test:
+        yield (
             "  Selected on the test split, as in the original: the number is its best "
             "epoch. --config.data.validation=carved selects on held-out training data."
         )
-    if result["rules"]["free_for_all"]:
-        lines.append("  Free-for-all under the rules of the benchmark:")
-        lines += [f"    {reason}" for reason in result["rules"]["reasons"]]
-    if result["recipe"] != "lra2020":
-        lines.append(
-            f"  A {result['recipe']!r} run is not the published budget: compare it "
-            "with runs of the same recipe."
+    if result.rules and result.rules.free_for_all:
+        yield "  Free-for-all under the rules of the benchmark:"
+        yield from (f"    {reason}" for reason in result.rules.reasons)
+    if result.recipe != "lra2020":
+        yield (
+            f"  The recipe {result.recipe!r} is not the published budget: compare this "
+            "number with runs of the same recipe."
         )
-    return lines

@@ -20,7 +20,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
-from lra_fnet.dropout_bits import dropout_key
+from lra_fnet.dropout import dropout_key
 from lra_fnet.hosts import put
 from lra_fnet.metrics import Sums, classification_sums
 
@@ -83,15 +83,17 @@ class Program:
     Attributes:
       model: called as `model(inputs, train)`.
       optimizer: its update runs once a step.
+      schedule: the learning rate as a function of the step.
       mesh: one axis, "data", over which batches are split.
-      accumulate: parts a batch is computed in, one after the other.
+      micro_batches: parts a batch is computed in, one after the other.
       compiler_options: what XLA is told, as pairs of name and value.
     """
 
     model: nn.Module
     optimizer: optax.GradientTransformation
+    schedule: optax.Schedule
     mesh: Mesh
-    accumulate: int = 1
+    micro_batches: int = 1
     compiler_options: tuple[tuple[str, str], ...] = ()
 
     def compile(self, lowered: jax.stages.Lowered) -> jax.stages.Compiled:
@@ -177,7 +179,7 @@ class Program:
             return sums.loss / num_examples, sums
 
         gradient = jax.grad(loss, has_aux=True)
-        if self.accumulate == 1:
+        if self.micro_batches == 1:
             gradients, sums = gradient(state.params, batch, key)
         else:
             gradients, sums = self._accumulated(gradient, state.params, batch, key)
@@ -198,13 +200,13 @@ class Program:
         return cast(Array, logits)
 
     def _accumulated(self, gradient, params, batch, key):
-        """Add the gradients of `accumulate` parts of the batch."""
+        """Add the gradients of `micro_batches` parts of the batch."""
 
         def add_part(total, part_and_key):
             return jax.tree.map(jnp.add, total, gradient(params, *part_and_key)), None
 
-        parts = batch.reshape(self.accumulate, -1)
-        keys = jax.random.split(key, self.accumulate)
+        parts = batch.reshape(self.micro_batches, -1)
+        keys = jax.random.split(key, self.micro_batches)
         zeros = jax.tree.map(jnp.zeros_like, params), Sums.zeros()
         return jax.lax.scan(add_part, zeros, (parts, keys))[0]
 
@@ -282,7 +284,7 @@ def make_mesh(batch_size: int) -> Mesh:
     if not counts:
         raise ValueError(
             f"{len(of_host)} hosts cannot share {batch_size} examples equally; change "
-            "train.batch_size, train.accumulate or the number of hosts"
+            "train.batch_size, train.micro_batches or the number of hosts"
         )
     devices = [d for host in sorted(of_host) for d in of_host[host][: counts[-1]]]
     return jax.make_mesh(

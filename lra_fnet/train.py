@@ -6,8 +6,8 @@
 import collections
 import contextlib
 import dataclasses
-import os
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,36 +19,51 @@ from ml_collections import ConfigDict
 
 from lra_fnet import hosts
 from lra_fnet.batches import call_indices
-from lra_fnet.breakdown import breakdown
-from lra_fnet.build import (
-    check_counts,
-    config_mixers,
-    config_schedule,
+from lra_fnet.checkpoint import CheckpointError, Checkpoints, Snapshot
+from lra_fnet.config import (
+    check_config,
+    differences,
     make_program,
+    placeless,
+    resolve,
+    seeds_of,
 )
-from lra_fnet.checkpoint import Checkpoints, Snapshot
-from lra_fnet.data import Dataset, load_dataset
-from lra_fnet.device import (
+from lra_fnet.data import Dataset, data_root, load_dataset
+from lra_fnet.evaluate import Evaluator, breakdown
+from lra_fnet.flops import count_flops, forward_flops
+from lra_fnet.hardware import (
     CALLS_AHEAD,
+    OutOfMemory,
     call_memory,
     default_steps_per_call,
     describe_device,
+    is_out_of_memory,
     peak_memory,
     usable_memory,
 )
-from lra_fnet.evaluator import Evaluator
-from lra_fnet.flops import count_flops, forward_flops
-from lra_fnet.lock import FolderLock
-from lra_fnet.logbook import Logbook, Record, SilentLogbook
+from lra_fnet.logbook import (
+    Logbook,
+    NotFinite,
+    Progress,
+    Record,
+    SilentLogbook,
+    last_step,
+)
 from lra_fnet.metrics import Sums
-from lra_fnet.progress import Progress
-from lra_fnet.protocol import differences, placeless, resolved_config
-from lra_fnet.result import RunFacts, Score, seed_result, write_result
+from lra_fnet.result import (
+    FAILURE_FILE,
+    Result,
+    Score,
+    finished_results,
+    make_failure,
+    result_folders,
+    seed_result,
+    write_result,
+)
 from lra_fnet.rules import check_rules, repeat_command
-from lra_fnet.signals import StopSignals
 from lra_fnet.step import Best, Program, keep_best
-from lra_fnet.workdir import claim, finished_results, result_folders
-from tasks import make_task
+from lra_fnet.workdir import FolderLock, WorkdirError, claim
+from tasks import DataError, make_task
 
 
 class Interrupted(Exception):
@@ -59,51 +74,39 @@ class Interrupted(Exception):
         self.signal_number = signal_number
 
 
-def data_root() -> Path:
-    """Return the folder of the data caches: LRA_DATA, or `data` where the run is."""
-    return Path(os.environ.get("LRA_DATA", "data"))
-
-
 def train_and_evaluate(
-    config: ConfigDict,
-    workdir: Path,
-    recipe: ConfigDict | None = None,
-    parity: str = "",
-) -> list[dict[str, Any]]:
+    config: ConfigDict, workdir: Path, parity: str = ""
+) -> list[Result]:
     """Train, select by validation, test once; return one result for each seed.
 
-    Goes on from the newest checkpoint in `workdir`; a finished run is not repeated. Of
+    Goes on from the newest checkpoint in `workdir`; a finished run is not repeated. A
+    run that fails leaves `failure.json` there, which the next attempt removes. Of
     several hosts the first one writes and returns results; the others return none.
 
     Args:
       config: of the run.
       workdir: a folder for this run alone.
-      recipe: the recipe's own config, to which the rules of the benchmark compare the
-        run; without one it is compared with itself.
       parity: "params" if the sizes were solved to match the base Transformer's.
 
     Raises:
       DataError, WorkdirError, CheckpointError, NotFinite, Interrupted: see there.
+      OutOfMemory: not even single examples fit.
       FolderLocked: another process runs in `workdir`.
       HostError: another host failed, or does something else than this one.
       ValueError: a value of the config is out of its range.
     """
-    check_counts(config)
+    check_config(config)
     with contextlib.ExitStack() as stack:
         hosts.on_first("lock", lambda: stack.enter_context(FolderLock(workdir)))
-        return _train_and_evaluate(config, workdir, recipe or config, parity, stack)
+        stack.enter_context(_failure_recorded(config, workdir))
+        return _train_and_evaluate(config, workdir, parity, stack)
 
 
 def _train_and_evaluate(
-    config: ConfigDict,
-    workdir: Path,
-    recipe: ConfigDict,
-    parity: str,
-    stack: contextlib.ExitStack,
-) -> list[dict[str, Any]]:
+    config: ConfigDict, workdir: Path, parity: str, stack: contextlib.ExitStack
+) -> list[Result]:
     # -- Data, and whose workdir this is ---------------------------------------------
-    identity = resolved_config(config, config_mixers(config))
-    seeds = range(config.seed, config.seed + config.num_seeds)
+    identity, seeds = resolve(config), seeds_of(config)
     folders = result_folders(workdir, seeds)
     task = make_task(config.task, **config.data)
     _check_same_run(identity, workdir)
@@ -111,10 +114,9 @@ def _train_and_evaluate(
     _check_same_data(dataset)
     print(dataset.summary())
     hosts.on_first("claim", lambda: claim(workdir, identity, dataset.checksum))
-    finished = hosts.from_first("finished", finished_results(folders))
-    if finished:
+    if hosts.from_first("finished", bool(finished_results(folders))):
         print(f"{workdir} holds the finished run; delete it to train again")
-        return finished
+        return finished_results(folders) or []
 
     # -- Program and arrays on the devices -------------------------------------------
     program = make_program(config, task)
@@ -126,7 +128,7 @@ def _train_and_evaluate(
     # -- State: fresh, or from the newest checkpoint ---------------------------------
     state = program.init(jnp.array(seeds), train_split.inputs)
     parameters = sum(p[0].size for p in jax.tree.leaves(state.params))
-    rules = check_rules(config, recipe, task, parameters, parity)
+    rules = check_rules(config, task, parameters, parity)
     best = Best.before_training(state)
     checkpoints = stack.enter_context(Checkpoints(workdir))
     restored = checkpoints.restore(like=Snapshot(state, best))
@@ -152,21 +154,21 @@ def _train_and_evaluate(
         num_examples=len(train_split.labels),
     )
     call = (state, *train_split, indices_of_call(0, 1), np.int32(1))
-    fastest = program.accumulate
+    fastest = program.micro_batches
     program, train, flops = compile_training(
-        program, call, fixed=config.train.accumulate > 0
+        program, call, fixed=config.train.micro_batches > 0
     )
-    if program.accumulate > fastest:
-        log.say(f"each batch is computed in {program.accumulate} parts, to fit memory")
+    if program.micro_batches > fastest:
+        log.say(f"to fit memory, each batch is {program.micro_batches} micro-batches")
     evaluator = Evaluator(program, config.run.eval_batch_size)
     evaluator.compile(state.params, validation_split)
     evaluator.take_seconds()
     log.write("compile", step, {"compile_seconds": time.monotonic() - compile_started})
 
     # -- Steps -----------------------------------------------------------------------
-    progress = Progress(log, config_schedule(config), step, num_steps)
+    progress = Progress(log, program.schedule, step, num_steps)
     ahead: collections.deque[jax.Array] = collections.deque()
-    with StopSignals() as signals:
+    with hosts.StopSignals() as signals:
         stop = hosts.AgreedStop(signals, program.mesh, CALLS_AHEAD)
         while step < num_steps:
             count = min(steps_per_call, _next_stop(step, config) - step)
@@ -210,39 +212,80 @@ def _train_and_evaluate(
 
     # -- Result ----------------------------------------------------------------------
     records, best_step = list(log.records()), np.asarray(best.step)
-    facts = RunFacts(
-        task=task.name,
-        config=identity,
-        data={
-            "source": dataset.manifest["source"],
-            "checksum": dataset.checksum,
-            "provenance": dataset.manifest["provenance"],
-            "validation_is_test": task.validation_is_test,
+    shared = {
+        "task": task.name,
+        "config": identity,
+        "data": dataset.facts(),
+        "trivial_baselines": dataset.manifest["trivial_baselines"],
+        "micro_batches": program.micro_batches,
+        "parameters": parameters,
+        "flops": {
+            "forward": forward_flops(program.model, train_split.inputs),
+            **{name: count and count / len(seeds) for name, count in flops.items()},
         },
-        readers=dataset.manifest["readers"],
-        accumulate=program.accumulate,
-        parameters=parameters,
-        flops={"forward": forward_flops(program.model, train_split.inputs), **flops},
-        rules=rules,
-        command=repeat_command(config, recipe),
-        peak_memory=peak_memory(train),
-        device=describe_device(program.mesh),
-        records=records,
-    )
+        "rules": rules,
+        "command": repeat_command(config),
+        "peak_memory": peak_memory(train),
+        "device": describe_device(program.mesh),
+    }
     results = []
     test_labels = np.asarray(dataset.splits["test"].labels)
     for row, (seed, folder) in enumerate(zip(seeds, folders, strict=True)):
-        scores = {
-            "test": _score(test, row, int(best_step[row])),
-            "test_last_step": _score(test_last, row, num_steps),
-            "validation": _validation_score(records, row, int(best_step[row])),
-            "validation_last_step": _validation_score(records, row, num_steps),
-        }
         correct = answers[row] == test_labels
-        parts = breakdown(dataset.splits["test"], task.pad_id, correct)
-        results.append(seed_result(facts, row, seed, scores, parts))
-        write_result(folder, results[-1], answers[row], correct)
+        result = seed_result(
+            shared,
+            records,
+            row,
+            seed,
+            test=_score(test, row, int(best_step[row])),
+            test_last_step=_score(test_last, row, num_steps),
+            validation=_validation_score(records, row, int(best_step[row])),
+            validation_last_step=_validation_score(records, row, num_steps),
+            breakdown=breakdown(dataset.splits["test"], task.pad_id, correct),
+        )
+        write_result(folder, result, answers[row], correct)
+        results.append(result)
     return results
+
+
+@contextlib.contextmanager
+def _failure_recorded(config: ConfigDict, workdir: Path) -> Iterator[None]:
+    """Leave the reason of a failure in the workdir; a signal to stop is none."""
+    path = workdir / FAILURE_FILE
+    if hosts.is_first():
+        path.unlink(missing_ok=True)
+    try:
+        yield
+    except (Interrupted, WorkdirError, hosts.HostError):
+        raise
+    except Exception as error:
+        if hosts.is_first():
+            failure = make_failure(
+                resolve(config), *_kind_and_reason(error), last_step(workdir)
+            )
+            with contextlib.suppress(OSError):  # a full disk fails this as well
+                workdir.mkdir(parents=True, exist_ok=True)
+                failure.write(path)
+        raise
+
+
+def _kind_and_reason(error: Exception) -> tuple[str, str]:
+    """Return the kind of an error for `failure.json`, and what it says first."""
+    kinds = {
+        DataError: "data",
+        NotFinite: "not finite",
+        OutOfMemory: "memory",
+        CheckpointError: "disk",
+        OSError: "disk",
+    }
+    found = [
+        kind for error_type, kind in kinds.items() if isinstance(error, error_type)
+    ]
+    kind = "memory" if is_out_of_memory(error) else [*found, "error"][0]
+    said = str(error).strip().splitlines() or [""]
+    if kind == "error" and not isinstance(error, ValueError):
+        return kind, f"{type(error).__name__}: {said[0]}"
+    return kind, "\n".join(said) if kind == "data" else said[0]
 
 
 def compile_training(
@@ -254,7 +297,7 @@ def compile_training(
     least memory decides.
 
     Raises:
-      ValueError: not even single examples fit.
+      OutOfMemory: not even single examples fit.
     """
     usable = min(hosts.exchange("usable memory", usable_memory(program.mesh)))
     while True:
@@ -266,15 +309,15 @@ def compile_training(
             return program, compiled, _step_flops(program, traced, lowered)
         batch = call[-2].shape[-1] // program.mesh.size  # examples on one device
         # Twice the parts, or as many as the excess suggests, of equal size.
-        wanted = program.accumulate * max(2, round(needed / usable))
+        wanted = program.micro_batches * max(2, round(needed / usable))
         parts = [n for n in range(wanted, batch + 1) if batch % n == 0]
         if not parts:
-            raise ValueError(
+            raise OutOfMemory(
                 f"a training call needs {needed / 2**30:.1f} GiB of "
-                f"{usable / 2**30:.1f} usable ones even in {program.accumulate} parts: "
-                "take a smaller batch or model, or fewer seeds"
+                f"{usable / 2**30:.1f} usable ones even in {program.micro_batches} "
+                "micro-batches: take a smaller batch or model, or fewer seeds"
             )
-        program = dataclasses.replace(program, accumulate=parts[0])
+        program = dataclasses.replace(program, micro_batches=parts[0])
 
 
 def _check_same_run(identity: dict[str, Any], workdir: Path) -> None:
@@ -336,13 +379,15 @@ def _next_stop(step: int, config: ConfigDict) -> int:
 
 def _score(sums: Sums, row: int, step: int) -> Score:
     """Return the score of one seed, with the parameters of `step`."""
-    return Score(round(float(sums.correct[row])), round(float(sums.weight[row])), step)
+    correct, examples = float(sums.correct[row]), float(sums.weight[row])
+    return Score.of(round(correct), round(examples), step)
 
 
 def _validation_score(records: list[Record], row: int, step: int) -> Score:
     """Return the validation score of one seed at a step, from the logbook."""
     record = next(r for r in records if (r["event"], r["step"]) == ("validation", step))
-    return Score(round(record["correct"][row]), round(record["weight"][row]), step)
+    correct, examples = record["correct"][row], record["weight"][row]
+    return Score.of(round(correct), round(examples), step)
 
 
 def _log_validation(

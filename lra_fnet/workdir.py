@@ -1,12 +1,14 @@
-"""The folder of a run: whose it is, and where the results of its seeds lie."""
+"""The folder of a run: whose it is, who works in it, and files that are whole."""
 
+import fcntl
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import IO, Any
 
-from lra_fnet.protocol import config_hash, differences, placeless
-from lra_fnet.result import FILE_NAME, write_json
+from lra_fnet.config import config_hash, differences, placeless, with_new_names
 
 CONFIG_FILE = "config.json"
 
@@ -16,10 +18,10 @@ class WorkdirError(Exception):
 
 
 def default_workdir(identity: Mapping[str, Any]) -> Path:
-    """Return runs/<task>/<model>-<recipe>-<seeds>-<hash>: no two configs share one."""
+    """Return runs/<task>/<mixer>-<recipe>-<seeds>-<hash>: no two configs share one."""
     first, count = identity["seed"], identity["num_seeds"]
     seeds = f"seed{first}" if count == 1 else f"seeds{first}-{first + count - 1}"
-    parts = (identity["model"], identity["recipe"], seeds, config_hash(identity))
+    parts = (identity["mixer"], identity["recipe"], seeds, config_hash(identity))
     return Path("runs", identity["task"], "-".join(parts))
 
 
@@ -68,28 +70,74 @@ def read_claim(workdir: Path) -> dict[str, Any]:
       WorkdirError: there is no run there.
     """
     try:
-        return json.loads((workdir / CONFIG_FILE).read_text())
-    except (OSError, ValueError) as error:
+        claim = json.loads((workdir / CONFIG_FILE).read_text())
+        return {**claim, "config": with_new_names(claim["config"])}
+    except (OSError, ValueError, KeyError) as error:
         raise WorkdirError(
             f"no run in {workdir}: {CONFIG_FILE} cannot be read ({error})"
         ) from error
 
 
-def result_folders(workdir: Path, seeds: Sequence[int]) -> list[Path]:
-    """Return where each seed's result goes: the workdir, or a folder per seed."""
-    if len(seeds) == 1:
-        return [workdir]
-    return [workdir / f"seed{seed}" for seed in seeds]
-
-
-def finished_results(folders: Sequence[Path]) -> list[dict[str, Any]] | None:
-    """Return the results in these folders if all are there, else None."""
-    paths = [folder / FILE_NAME for folder in folders]
-    if not all(path.exists() for path in paths):
-        return None
-    return [json.loads(path.read_text()) for path in paths]
-
-
 def _without_run(identity: Mapping[str, Any]) -> dict[str, Any]:
     """Return a config without what cannot change a result."""
     return {key: value for key, value in placeless(identity).items() if key != "run"}
+
+
+class FolderLocked(Exception):
+    """Another process holds the lock of the folder."""
+
+
+class FolderLock:
+    """Hold a folder for one process, as a context manager.
+
+    The lock sits beside the folder, as `.<name>.lock`, so that renaming or deleting
+    the folder does not disturb it. `wait` waits for the holder instead of raising.
+
+    Raises:
+      FolderLocked: another process holds it and `wait` is False.
+    """
+
+    def __init__(self, folder: Path, wait: bool = False):
+        self._path = folder.with_name(f".{folder.name.lstrip('.')}.lock")
+        self._wait = wait
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> "FolderLock":
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("a+")
+        try:
+            flags = fcntl.LOCK_EX | (0 if self._wait else fcntl.LOCK_NB)
+            fcntl.flock(self._file, flags)
+        except BlockingIOError as error:
+            self._file.seek(0)
+            holder = self._file.read().strip() or "unknown"
+            self._file.close()
+            raise FolderLocked(holder) from error
+        self._file.truncate(0)
+        self._file.write(str(os.getpid()))
+        self._file.flush()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._file is not None
+        self._file.close()
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a JSON file in one move, so that it is whole or absent."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in one move, so that it is whole or absent."""
+    aside = path.with_name(f".{path.name}.tmp")
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)

@@ -4,24 +4,27 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from tasks._choice import check_choice
-from tasks._task import SPLITS, DataError, Split, Task
+from tasks.task import SPLITS, DataError, Split, Task, check_choice
 
 __all__ = [
     "SPLITS",
     "DataError",
     "Split",
     "Task",
+    "check_choice",
     "check_task_name",
     "make_task",
     "task_names",
 ]
 
+# Files of this folder beside the tasks.
+OTHER_FILES = {"checks", "export", "samples", "task", "trivial"}
+
 
 def task_names() -> list[str]:
-    """List the tasks: the files of this folder without a leading underscore."""
+    """List the tasks: the files of this folder, but for helpers and OTHER_FILES."""
     files = Path(__file__).parent.glob("[!_]*.py")
-    return sorted(file.stem for file in files)
+    return sorted({file.stem for file in files} - OTHER_FILES)
 
 
 def check_task_name(name: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numba
 import numpy as np
 
-from tasks._task import Split, majority_accuracy
+from tasks.task import Split, majority_accuracy
 
 # Ranges of the mean brightness, each with as many training pictures as the others.
 _NUM_RANGES = 64

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks._choice import check_choice
-from tasks._task import DataError
+from tasks.task import DataError, check_choice
 
 SOURCES = ("tfds", "folder", "sample")
 # Seconds to wait for a server before telling the user that there is none.

@@ -18,7 +18,7 @@ from tasks._image.sample import MAX_VALIDATION, SAMPLE_VERSION, make_sample
 from tasks._pixel_readers import readers
 from tasks._public import check_options
 from tasks._release.files import describe_file
-from tasks._task import Split, Task
+from tasks.task import Split, Task
 
 __all__ = ["make_task"]
 
@@ -87,7 +87,7 @@ def make_task(
         source=source,
         provenance={"version": _VERSION, "data": data, **dataclasses.asdict(cut)},
         read=functools.partial(_read, load, cut),
-        readers=readers,
+        trivial_baselines=readers,
         # LRA: has the same ids, but takes black, id 0, for padding and masks it.
         pad_id=None,
     )

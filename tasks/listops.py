@@ -16,14 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from tasks._choice import check_choice
 from tasks._listops import files
 from tasks._listops.expression import TOKENS, decode, encode, recompute_labels
 from tasks._listops.features import features
 from tasks._listops.generator import GENERATOR_VERSION, Recipe, generate
 from tasks._listops.readers import readers
 from tasks._release import Release, open_release
-from tasks._task import DataError, Split, Task
+from tasks.task import DataError, Split, Task, check_choice
 
 __all__ = ["TOKENS", "decode", "encode", "make_task", "recompute_labels"]
 
@@ -88,7 +87,7 @@ def make_task(
         source=source,
         provenance=provenance,
         read=read,
-        readers=readers,
+        trivial_baselines=readers,
         verify=verify,
     )
 

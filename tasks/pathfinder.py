@@ -12,7 +12,6 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from tasks._choice import check_choice
 from tasks._pathfinder import official
 from tasks._pathfinder.build import (
     GENERATOR_VERSION,
@@ -21,7 +20,7 @@ from tasks._pathfinder.build import (
 )
 from tasks._pathfinder.style import CONTOUR_LENGTHS, Style, lra_style
 from tasks._pixel_readers import readers
-from tasks._task import Task
+from tasks.task import Task, check_choice
 
 __all__ = ["make_task"]
 
@@ -87,7 +86,7 @@ def make_task(
         num_classes=2,
         max_length=size**2,
         source=source,
-        readers=readers,
+        trivial_baselines=readers,
         # LRA: has the same ids, but takes black, id 0, for padding and masks it.
         pad_id=None,
     )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tasks import pathfinder
-from tasks._task import Task
+from tasks.task import Task
 
 __all__ = ["make_task"]
 

@@ -12,13 +12,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks._choice import check_choice
 from tasks._release import Release, open_release
 from tasks._release.files import describe_file
 from tasks._retrieval import pairs, papers, sample
 from tasks._retrieval.documents import VOCAB_SIZE
 from tasks._retrieval.readers import readers
-from tasks._task import Split, Task
+from tasks.task import Split, Task, check_choice
 
 __all__ = ["make_task"]
 
@@ -67,7 +66,7 @@ def make_task(
         source=source,
         provenance=provenance | {"length": length, "limits": limits},
         read=read,
-        readers=readers,
+        trivial_baselines=readers,
     )
 
 

@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from tasks._choice import check_choice
 from tasks._public import check_options
-from tasks._task import Split, Task
 from tasks._text import reviews
 from tasks._text.readers import readers
 from tasks._text.reviews import Review, Reviews
 from tasks._text.sample import MAX_VALIDATION, SAMPLE_VERSION, make_sample
+from tasks.task import Split, Task, check_choice
 
 __all__ = ["encode", "make_task"]
 
@@ -105,7 +104,7 @@ def make_task(
         validation_is_test=validation == "test",
         provenance={"version": _VERSION, "data": data, **dataclasses.asdict(cut)},
         read=functools.partial(_read, load, cut),
-        readers=readers,
+        trivial_baselines=readers,
     )
 
 

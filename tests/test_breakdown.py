@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lra_fnet.breakdown import MOST_RANGES, accuracy_by, breakdown, ranges
 from lra_fnet.data import FEATURES, build_cache, open_cache
+from lra_fnet.evaluate import MOST_RANGES, accuracy_by, breakdown, ranges
 from tasks import DataError, Split, make_task
 from tasks._listops.features import features
 from tasks.listops import encode

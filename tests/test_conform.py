@@ -11,8 +11,8 @@ import pytest
 
 from configs.common import common_config
 from lra_fnet import contract
-from lra_fnet.layers import zero_padding
 from lra_fnet.mixers import mixer_class
+from lra_fnet.model import zero_padding
 from tiny_runs import ROOT
 
 
@@ -239,7 +239,7 @@ def test_the_command_prints_a_line_per_property(model, code, words):
 
 
 def test_the_library_imports_neither_configs_nor_tasks():
-    program = "import sys, lra_fnet.contract; print(*sys.modules)"
+    program = "import sys, lra_fnet.mixers.contract; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True
     )

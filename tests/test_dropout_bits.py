@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lra_fnet.dropout_bits import dropout_key
+from lra_fnet.dropout import dropout_key
 
 SHAPE = (64, 128, 32)
 

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lra_fnet.encoder import (
+from lra_fnet.mixers import layer_names, mixer_class
+from lra_fnet.model import (
     DTYPES,
     NORM_PLACEMENTS,
     PADDINGS,
@@ -16,9 +17,9 @@ from lra_fnet.encoder import (
     Classifier,
     Embedder,
     Encoder,
+    masked_mean,
+    sinusoid_positions,
 )
-from lra_fnet.layers import masked_mean, sinusoid_positions
-from lra_fnet.mixers import layer_names, mixer_class
 
 LENGTH, WIDTH, CLASSES = 19, 23, 5
 FNET = mixer_class("fnet")

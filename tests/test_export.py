@@ -3,8 +3,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from lra_fnet.data import load_dataset
-from lra_fnet.export import export_tfds
 from tasks import DataError, make_task
+from tasks.export import export_tfds
 
 
 @pytest.mark.parametrize("name", ["image", "retrieval"])

@@ -7,9 +7,15 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from lra_fnet import fourier
-from lra_fnet.fourier import ALGORITHMS, EXACT, chosen_algorithm, fourier_mix, supports
-from lra_fnet.fourier_choice import measurements
 from lra_fnet.mixers import mixer_class
+from lra_fnet.mixers._fourier import (
+    ALGORITHMS,
+    EXACT,
+    chosen_algorithm,
+    fourier_mix,
+    measurements,
+    supports,
+)
 from lra_fnet.step import make_mesh
 
 SHAPES = [(19, 23), (16, 8), (1, 1), (1, 7), (7, 1), (2, 2), (15, 8), (16, 9), (97, 4)]
@@ -166,7 +172,7 @@ def test_the_closest_measured_shape_decides(monkeypatch):
         {"length": 512, "width": 64, "dtype": "bfloat16", "algorithm": "folded_fft"},
     ]
     monkeypatch.setattr(
-        "lra_fnet.fourier_choice.measurements", lambda: {"abacus": {"rows": rows}}
+        "lra_fnet.mixers._fourier.measurements", lambda: {"abacus": {"rows": rows}}
     )
     choose = lambda length, dtype: chosen_algorithm(length, 100, dtype, "abacus")  # noqa: E731
     assert choose(700, "float32") == "matrix"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from test_step import make_program, train
 
-from lra_fnet.fourier import ALGORITHMS, EXACT
 from lra_fnet.mixers import mixer_class
+from lra_fnet.mixers._fourier import ALGORITHMS, EXACT
 
 NUM_STEPS = 10
 

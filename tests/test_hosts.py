@@ -12,7 +12,7 @@ import pytest
 
 from lra_fnet import hosts
 from lra_fnet.checkpoint import Checkpoints
-from lra_fnet.launch import ALONE, BY_HAND, LaunchError, launch_arguments
+from lra_fnet.hosts import ALONE, BY_HAND, LaunchError, launch_arguments
 from lra_fnet.step import make_mesh
 from tiny_runs import command, environment, result_of, run, wait_for_step
 

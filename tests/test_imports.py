@@ -12,13 +12,13 @@ FORBIDDEN = [
     ("tasks.listops", ["jax", "flax", "lra_fnet", "tensorflow"]),
     ("lra_fnet.mixers.fnet", ["tasks", "configs", "ml_collections", "tensorflow"]),
     ("lra_fnet.mixers.transformer", ["tasks", "configs", "ml_collections"]),
-    ("lra_fnet.encoder", ["tasks", "configs", "ml_collections", "tensorflow"]),
+    ("lra_fnet.model", ["tasks", "configs", "ml_collections", "tensorflow"]),
     ("lra_fnet.step", ["tasks", "configs", "ml_collections", "tensorflow"]),
     ("lra_fnet.train", ["tensorflow", "tensorflow_datasets", "configs", "flax.nnx"]),
     ("lra_fnet.main", ["tensorflow", "tensorflow_datasets", "configs", "flax.nnx"]),
     ("lra_fnet.result", ["jax", "flax", "tensorflow", "tasks"]),
-    ("lra_fnet.stats", ["jax", "flax", "tensorflow"]),
-    ("lra_fnet.published", ["jax", "flax", "tensorflow"]),
+    ("lra_fnet.report.statistics", ["jax", "flax", "tensorflow"]),
+    ("lra_fnet.report.published", ["jax", "flax", "tensorflow"]),
     ("lra_fnet.report.__main__", ["jax", "flax", "tensorflow", "matplotlib.pyplot"]),
 ]
 

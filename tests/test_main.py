@@ -9,9 +9,14 @@ import jax.numpy as jnp
 import pytest
 
 from configs.listops import get_config
-from lra_fnet.build import config_mixers, make_program
 from lra_fnet.cli import with_recipe
-from lra_fnet.protocol import OUTSIDE_HASH, config_hash, resolved_config
+from lra_fnet.config import (
+    OUTSIDE_HASH,
+    config_hash,
+    config_mixers,
+    make_program,
+    resolved_config,
+)
 from lra_fnet.workdir import default_workdir
 from tasks import make_task, task_names
 from tiny_runs import ROOT, command, run

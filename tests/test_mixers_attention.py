@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from lra_fnet.dropout_bits import dropout_key
+from lra_fnet.dropout import dropout_key
 from lra_fnet.mixers import _softmax, mixer_class
 from lra_fnet.mixers._softmax import attend_by_head, keys_of_a_tile
 from lra_fnet.mixers.chordmixer import chord_offsets

@@ -3,8 +3,7 @@
 import pytest
 
 from lra_fnet import models
-from lra_fnet.build import count_parameters
-from lra_fnet.lra_sizes import lra_config
+from lra_fnet.config import count_parameters, lra_config
 from lra_fnet.mixers import mixer_names
 from tasks import make_task
 from tiny_runs import ROOT

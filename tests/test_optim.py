@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lra_fnet.optim import SCHEDULES, make_optimizer, make_schedule
+from lra_fnet.optimizer import SCHEDULES, make_optimizer, make_schedule
 
 ADAM = {"b1": 0.9, "b2": 0.98, "eps": 1e-9}
 

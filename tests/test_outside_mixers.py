@@ -5,9 +5,14 @@ import json
 
 import pytest
 
-from lra_fnet.build import config_mixers, mixer_values
+from lra_fnet.config import (
+    as_config,
+    config_hash,
+    config_mixers,
+    mixer_values,
+    resolved_config,
+)
 from lra_fnet.mixers import installed_mixers, mixer_class, mixer_names
-from lra_fnet.protocol import as_config, config_hash, resolved_config
 from tiny_runs import command, environment, run, tiny_config
 
 MIXER = """

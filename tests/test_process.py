@@ -6,8 +6,7 @@ import zlib
 import jax
 
 from lra_fnet import xla_options
-from lra_fnet.compile_cache import CHECKED, drop_torn_entries
-from lra_fnet.processor import processor_kind, processor_name
+from lra_fnet.hardware import CHECKED, drop_torn_entries, processor_kind, processor_name
 
 
 def test_a_torn_entry_is_dropped_and_whole_ones_stay(tmp_path):

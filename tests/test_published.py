@@ -3,13 +3,16 @@
 import pytest
 
 from lra_fnet.mixers import mixer_names
-from lra_fnet.published import all_published, averages, published, published_rows
-from lra_fnet.published_numbers import (
+from lra_fnet.report.published import (
     ROWS,
     SOURCES,
     SPEED_LENGTHS,
     SPEED_ROWS,
     TASKS,
+    all_published,
+    averages,
+    published,
+    published_rows,
 )
 
 # As printed beside the cells: five tasks by LRA, six by S4, Mega and others. The five

@@ -6,13 +6,13 @@ import os
 import numpy as np
 import pytest
 
-from lra_fnet.published import GUESS
 from lra_fnet.report.contents import contents
 from lra_fnet.report.learning import race
 from lra_fnet.report.parts import pooled
+from lra_fnet.report.published import GUESS
 from lra_fnet.report.sources import read_sources
+from lra_fnet.report.statistics import binomial_interval, seeds_and_examples
 from lra_fnet.report.verdicts import FIVE, SIX, average
-from lra_fnet.stats import binomial_interval, seeds_and_examples
 from made_results import made, speed_cell, write, write_made, write_speed
 
 TASKS = ("listops", "text", "retrieval", "image", "pathfinder", "pathx")

@@ -3,9 +3,8 @@
 import pytest
 
 from configs import listops, pathfinder
-from lra_fnet.build import count_parameters
-from lra_fnet.parity import match_parameters
-from lra_fnet.rules import check_rules, repeat_command
+from lra_fnet.config import count_parameters
+from lra_fnet.rules import check_rules, match_parameters, repeat_command
 from tasks import make_task
 
 

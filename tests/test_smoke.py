@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 
 from lra_fnet import smoke
-from lra_fnet.build import make_program
+from lra_fnet.config import make_program
 from lra_fnet.mixers import mixer_names
 from lra_fnet.step import Program
 from tasks import make_task, task_names

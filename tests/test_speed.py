@@ -10,7 +10,7 @@ import jax
 import pytest
 
 from lra_fnet import speed
-from lra_fnet.lra_sizes import lra_config
+from lra_fnet.config import lra_config
 from lra_fnet.speed import cell as cells
 from lra_fnet.speed import grid as grids
 from lra_fnet.speed.__main__ import parsed

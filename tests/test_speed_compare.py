@@ -10,9 +10,9 @@ import pytest
 from flax import linen as nn
 from test_step import make_data, make_program
 
-from lra_fnet.fourier import ALGORITHMS, fourier_mix
-from lra_fnet.layers import Mlp
 from lra_fnet.mixers import mixer_class
+from lra_fnet.mixers._fourier import ALGORITHMS, fourier_mix
+from lra_fnet.model import Mlp
 from lra_fnet.speed import alone, compare, plan, regime, sections, transform
 from lra_fnet.speed.comparison import compared, document
 from lra_fnet.speed.plan import Case, Plan, recipe_setting

@@ -7,27 +7,25 @@ import pytest
 from numpy.polynomial.hermite_e import hermegauss
 from scipy.stats import ttest_ind
 
-from lra_fnet.comparison import (
+from lra_fnet.report.statistics import (
+    FROM_COUNTS,
     MCNEMAR,
+    ONE_SEED,
     PAIRED,
     PAIRED_EXAMPLES,
+    SEEDS_AND_EXAMPLES,
     UNPAIRED,
     Answers,
-    compare,
-    difference_interval,
-    holm,
-    mcnemar,
-    ranks,
-)
-from lra_fnet.stats import (
-    FROM_COUNTS,
-    ONE_SEED,
-    SEEDS_AND_EXAMPLES,
     Part,
     binomial_interval,
+    compare,
+    difference_interval,
     half_width,
+    holm,
+    mcnemar,
     one_seed,
     p_value,
+    ranks,
     seeds_and_examples,
     seeds_with_counts,
     t_interval,

@@ -7,9 +7,9 @@ import optax
 import pytest
 
 from lra_fnet.batches import call_indices
-from lra_fnet.encoder import Classifier
-from lra_fnet.evaluator import Evaluator
+from lra_fnet.evaluate import Evaluator
 from lra_fnet.mixers import mixer_class
+from lra_fnet.model import Classifier
 from lra_fnet.step import Best, Program, keep_best, make_mesh
 
 NUM_EXAMPLES, LENGTH, BATCH = 40, 13, 8

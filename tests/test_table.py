@@ -6,11 +6,11 @@ import os
 import jax.numpy as jnp
 import pytest
 
-from configs.table import MODELS, TASKS, Row, get_rows
-from lra_fnet.build import make_program
-from lra_fnet.device import call_memory
+from configs.grid import MODELS, TASKS, Row, get_rows
+from lra_fnet.config import make_program
 from lra_fnet.flops import forward_flops
-from lra_fnet.launch import ALONE, BY_HAND
+from lra_fnet.hardware import call_memory
+from lra_fnet.hosts import ALONE, BY_HAND
 from lra_fnet.result import write_json
 from lra_fnet.table import __main__ as command
 from lra_fnet.table import standing

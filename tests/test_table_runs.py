@@ -12,10 +12,9 @@ from collections import Counter
 
 import pytest
 
-from configs.table import Row
+from configs.grid import Row
 from lra_fnet.cli import NO_DATA
-from lra_fnet.lock import FolderLock
-from lra_fnet.signals import StopSignals
+from lra_fnet.hosts import StopSignals
 from lra_fnet.table import display, standing
 from lra_fnet.table.attempt import Ending, log_path
 from lra_fnet.table.cells import Cell, make_cells
@@ -24,6 +23,7 @@ from lra_fnet.table.estimate import Cost
 from lra_fnet.table.progress import Progress, State
 from lra_fnet.table.runner import Runner
 from lra_fnet.table.speeds import Speeds
+from lra_fnet.workdir import FolderLock
 from tiny_runs import ROOT, TINY, environment
 
 # Of the library that loads config files by their paths.
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarni
 TRAINER = """
 import json, os, sys, time
 from pathlib import Path
-from lra_fnet.lock import FolderLock
+from lra_fnet.workdir import FolderLock
 
 workdir, key, seed, how = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
 with FolderLock(workdir):

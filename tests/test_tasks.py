@@ -8,9 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from lra_fnet.check import check_dataset
 from lra_fnet.data import load_dataset
 from tasks import SPLITS, DataError, Split, make_task, task_names
+from tasks.checks import check_dataset
 from tiny_runs import ROOT
 
 # One process for all of them: they share the prepared data.

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from lra_fnet import build, evaluator, train
-from lra_fnet.lock import FolderLock, FolderLocked
-from lra_fnet.progress import NotFinite
+from lra_fnet.logbook import NotFinite
 from lra_fnet.train import train_and_evaluate
-from lra_fnet.workdir import WorkdirError
+from lra_fnet.workdir import FolderLock, FolderLocked, WorkdirError
 from tiny_runs import (
     command,
     environment,

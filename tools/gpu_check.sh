@@ -25,7 +25,7 @@ echo "== device"
 "$python" - "$out/device.json" <<'PYTHON' || exit 1
 import json, sys
 import jax
-from lra_fnet.device import describe_device
+from lra_fnet.hardware import describe_device
 from lra_fnet.result import library_versions
 from lra_fnet.step import make_mesh
 device = describe_device(make_mesh(1))

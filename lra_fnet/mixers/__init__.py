@@ -9,18 +9,21 @@ by their module's name, or by an entry point of the group `lra_fnet.mixers`.
 import importlib
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import flax.linen as nn
+from tasks import check_choice
 
-from lra_fnet.names import check_name
+if TYPE_CHECKING:  # configs are read where there is no JAX
+    import flax.linen as nn
 
 ENTRY_POINTS = "lra_fnet.mixers"
+OTHER_FILES = {"contract", "listing", "template"}  # beside the mixers
 
 
 def mixer_names() -> list[str]:
-    """List the mixers: the files of this folder without a leading underscore."""
+    """List the mixers: the files of this folder, but for helpers and OTHER_FILES."""
     files = Path(__file__).parent.glob("[!_]*.py")
-    return sorted(file.stem for file in files)
+    return sorted({file.stem for file in files} - OTHER_FILES)
 
 
 def installed_mixers() -> dict[str, EntryPoint]:
@@ -29,7 +32,7 @@ def installed_mixers() -> dict[str, EntryPoint]:
     return {point.name: point for point in points if point.name not in mixer_names()}
 
 
-def mixer_class(name: str) -> type[nn.Module]:
+def mixer_class(name: str) -> "type[nn.Module]":
     """Return the class `Mixer` of a file of this folder, or of another package.
 
     Args:
@@ -42,7 +45,7 @@ def mixer_class(name: str) -> type[nn.Module]:
     own, installed = mixer_names(), installed_mixers()
     if "." in name and name not in installed:
         return _mixer_of(name, _module(name))
-    check_name("model", name, [*own, *installed])
+    check_choice("mixer", name, [*own, *installed])
     if name in own:
         return importlib.import_module(f"lra_fnet.mixers.{name}").Mixer
     return _mixer_of(name, installed[name].load())
@@ -56,17 +59,19 @@ def _module(name: str) -> object:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise  # the module is there, and something it needs is not
         raise ValueError(
-            f"unknown model {name!r}: there is no module {error.name!r}; run from its "
+            f"unknown mixer {name!r}: there is no module {error.name!r}; run from its "
             "folder, install it, or add its folder to PYTHONPATH"
         ) from error
 
 
-def _mixer_of(name: str, found: object) -> type[nn.Module]:
+def _mixer_of(name: str, found: object) -> "type[nn.Module]":
     """Return the class itself, or the class `Mixer` of a module."""
+    import flax.linen as nn
+
     mixer_type = getattr(found, "Mixer", found)
     if isinstance(mixer_type, type) and issubclass(mixer_type, nn.Module):
         return mixer_type
-    raise ValueError(f"model {name!r} has no class Mixer(flax.linen.Module)")
+    raise ValueError(f"mixer {name!r} has no class Mixer(flax.linen.Module)")
 
 
 def layer_names(

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Inexact
 
-from lra_fnet.layers import zero_padding
 from lra_fnet.mixers._chunks import join_chunks, split_chunks
 from lra_fnet.mixers._recurrence import linear_recurrence
 from lra_fnet.mixers._steps import draw_step_bias
+from lra_fnet.model import zero_padding
 
 
 class Tokens(NamedTuple):
@@ -52,11 +52,13 @@ class Mixer(nn.Module):
     https://arxiv.org/abs/2505.09022, section 6 (algorithm 2), section 7 and appendix F.
     """
 
-    num_blocks: int  # h, which must divide the width
-    state_dim: int  # real numbers per channel: twice the n complex states kept
-    chunk_size: int  # tokens whose states are in memory at once
-    min_step: float  # the steps begin log-uniform between these, for x_t = 0; a step
-    max_step: float  # of s scales the memory to about 1 / s tokens
+    num_blocks: int = 8  # h, which must divide the width
+    state_dim: int = 32  # real numbers per channel: twice the n complex states kept
+    chunk_size: int = 64  # tokens whose states are in memory at once
+    min_step: float = (
+        0.001  # the steps begin log-uniform between these, for x_t = 0; a step
+    )
+    max_step: float = 0.1  # of s scales the memory to about 1 / s tokens
 
     formula: ClassVar[str] = (
         "h_t = exp(s_t A) h_{t-1} + (exp(s_t A) - 1) / A (B x_t + b) x_t; "

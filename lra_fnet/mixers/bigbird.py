@@ -30,14 +30,14 @@ class Mixer(nn.Module):
     appendix D (the internal construction, by blocks).
     """
 
-    num_heads: int
-    qkv_dim: int  # over all heads together; 0: the width of x
-    dropout_rate: float  # of the attention weights
-    block_size: int  # w, positions
-    num_window_blocks: int  # n, odd: the block itself and those on either side
-    num_global_blocks: int  # g, the first of the sequence
-    num_random_blocks: int  # r, besides the others
-    seed: int  # of the random blocks; the seed of the run does not change them
+    num_heads: int = 8
+    qkv_dim: int = 0  # over all heads together; 0: the width of x
+    dropout_rate: float = 0.1  # of the attention weights
+    block_size: int = 64  # w, positions
+    num_window_blocks: int = 3  # n, odd: the block itself and those on either side
+    num_global_blocks: int = 2  # g, the first of the sequence
+    num_random_blocks: int = 3  # r, besides the others
+    seed: int = 0  # of the random blocks; the seed of the run does not change them
 
     formula: ClassVar[str] = (
         "y = softmax(Q K^T / sqrt(k)) V W over window, global and random blocks"

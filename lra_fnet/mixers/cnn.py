@@ -5,8 +5,8 @@ from typing import ClassVar
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.layers import zero_padding
 from lra_fnet.mixers._depthwise import depthwise_conv
+from lra_fnet.model import zero_padding
 
 
 class Mixer(nn.Module):
@@ -21,8 +21,10 @@ class Mixer(nn.Module):
     https://arxiv.org/abs/1610.02357.
     """
 
-    kernel_size: int  # w, positions
-    depthwise: bool  # a kernel per channel; False: one from every channel to every
+    kernel_size: int = 5  # w, positions
+    depthwise: bool = (
+        True  # a kernel per channel; False: one from every channel to every
+    )
 
     formula: ClassVar[str] = "y = W gelu(conv(x) + b) + c"
     cost: ClassVar[str] = "l w d + l d^2"

@@ -20,8 +20,8 @@ class Mixer(nn.Module):
     cosine re-weighting of section 2.
     """
 
-    num_heads: int
-    qkv_dim: int  # over all heads together; 0: the width of x
+    num_heads: int = 8
+    qkv_dim: int = 0  # over all heads together; 0: the width of x
 
     formula: ClassVar[str] = "y_i = sum_j w_ij v_j / sum_j w_ij, by relu and cosine"
     cost: ClassVar[str] = "l d^2"

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.fourier import widened
+from lra_fnet.mixers._fourier import widened
 
 
 class Mixer(nn.Module):

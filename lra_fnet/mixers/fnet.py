@@ -5,7 +5,7 @@ from typing import ClassVar
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.fourier import check_algorithm, chosen_algorithm, fourier_mix
+from lra_fnet.mixers._fourier import check_algorithm, chosen_algorithm, fourier_mix
 
 
 class Mixer(nn.Module):
@@ -15,7 +15,7 @@ class Mixer(nn.Module):
     Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, section 3.2.
     """
 
-    algorithm: str = "auto"  # a name in lra_fnet.fourier.ALGORITHMS
+    algorithm: str = "auto"  # a name in lra_fnet.mixers._fourier.ALGORITHMS
 
     formula: ClassVar[str] = "y = Re(F_l F_d x)"
     cost: ClassVar[str] = "l d (log l + log d)"

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
-from lra_fnet.layers import zero_padding
 from lra_fnet.mixers._depthwise import depthwise_conv
+from lra_fnet.model import zero_padding
 
 
 class Mixer(nn.Module):
@@ -34,9 +34,9 @@ class Mixer(nn.Module):
     https://arxiv.org/abs/2206.11893. FNet (2021), https://arxiv.org/abs/2105.03824.
     """
 
-    num_bands: int  # equal parts of the frequencies from 0 to 1/2 cycle per token
-    max_period: int  # tokens per cycle at the lowest frequency learned
-    kernel_size: int  # positions of the depthwise convolution
+    num_bands: int = 256  # equal parts of the frequencies from 0 to 1/2 cycle per token
+    max_period: int = 16384  # tokens per cycle at the lowest frequency learned
+    kernel_size: int = 5  # positions of the depthwise convolution
 
     formula: ClassVar[str] = "y = GLU(gelu(F^-1(G * F x) + conv(x)))"
     cost: ClassVar[str] = "l d log l + l d^2"

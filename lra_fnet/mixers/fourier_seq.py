@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.fourier import symmetric
+from lra_fnet.mixers._fourier import symmetric
 
 
 class Mixer(nn.Module):

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.layers import zero_padding
+from lra_fnet.model import zero_padding
 
 
 class Mixer(nn.Module):
@@ -21,7 +21,7 @@ class Mixer(nn.Module):
     section 2.
     """
 
-    hidden_dim: int  # h, of each half; 0: the width of x
+    hidden_dim: int = 0  # h, of each half; 0: the width of x
 
     formula: ClassVar[str] = "y = (z1 * (S norm(z2) + b)) V; z1, z2 = gelu(x U)"
     cost: ClassVar[str] = "l^2 h + l d h"

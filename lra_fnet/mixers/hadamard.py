@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.fourier import symmetric
+from lra_fnet.mixers._fourier import symmetric
 
 
 class Mixer(nn.Module):

@@ -6,8 +6,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.fourier import symmetric
-from lra_fnet.fourier_algorithms import mirrored_rows, with_mirrored_columns
+from lra_fnet.mixers._fourier import symmetric
+from lra_fnet.mixers._fourier_algorithms import mirrored_rows, with_mirrored_columns
 
 
 class Mixer(nn.Module):

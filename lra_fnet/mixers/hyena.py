@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.layers import zero_padding
 from lra_fnet.mixers._depthwise import depthwise_conv
 from lra_fnet.mixers._long_convolution import two_way_convolution
+from lra_fnet.model import zero_padding
 
 
 class Mixer(nn.Module):
@@ -28,12 +28,12 @@ class Mixer(nn.Module):
     convolution of x_1 v.
     """
 
-    order: int  # long convolutions and gates
-    short_kernel_size: int  # positions of the convolution after the projections
-    filter_dim: int  # hidden units of the network that makes the kernels
-    filter_depth: int  # its dense layers
-    num_bands: int  # frequencies that encode a position, 1 to num_bands cycles
-    sine_frequency: float  # factor before each sine: radians per unit
+    order: int = 2  # long convolutions and gates
+    short_kernel_size: int = 3  # positions of the convolution after the projections
+    filter_dim: int = 64  # hidden units of the network that makes the kernels
+    filter_depth: int = 4  # its dense layers
+    num_bands: int = 16  # frequencies that encode a position, 1 to num_bands cycles
+    sine_frequency: float = 14.0  # factor before each sine: radians per unit
 
     formula: ClassVar[str] = "z <- x_i (h_i * z + b_i z), h_i(t) = window(t) MLP(t)"
     cost: ClassVar[str] = "l d log l + l d^2"

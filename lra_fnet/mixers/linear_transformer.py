@@ -18,8 +18,8 @@ class Mixer(nn.Module):
     https://arxiv.org/abs/2006.16236, equations 5 and 7.
     """
 
-    num_heads: int
-    qkv_dim: int  # over all heads together; 0: the width of x
+    num_heads: int = 8
+    qkv_dim: int = 0  # over all heads together; 0: the width of x
 
     formula: ClassVar[str] = (
         "y_i = sum_j w_ij v_j / sum_j w_ij W, w_ij = f(q_i) . f(k_j)"

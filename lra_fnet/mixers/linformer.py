@@ -6,13 +6,13 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.layers import zero_padding
 from lra_fnet.mixers._attention import (
     attention_weights,
     from_heads,
     to_heads,
     weighted_values,
 )
+from lra_fnet.model import zero_padding
 
 
 class Mixer(nn.Module):
@@ -25,10 +25,10 @@ class Mixer(nn.Module):
     Wang et al., Linformer (2020), https://arxiv.org/abs/2006.04768, equation 7.
     """
 
-    num_heads: int
-    qkv_dim: int  # over all heads together; 0: the width of x
-    dropout_rate: float  # of the attention weights
-    rank: int  # r, sums
+    num_heads: int = 8
+    qkv_dim: int = 0  # over all heads together; 0: the width of x
+    dropout_rate: float = 0.1  # of the attention weights
+    rank: int = 16  # r, sums
 
     formula: ClassVar[str] = "y = softmax(Q (E K)^T / sqrt(k)) E V W"
     cost: ClassVar[str] = "l r d + l d^2"

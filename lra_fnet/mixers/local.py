@@ -18,10 +18,10 @@ class Mixer(nn.Module):
     Local Attention.
     """
 
-    num_heads: int
-    qkv_dim: int  # over all heads together; 0: the width of x
-    dropout_rate: float  # of the attention weights
-    block_size: int  # w, positions
+    num_heads: int = 8
+    qkv_dim: int = 0  # over all heads together; 0: the width of x
+    dropout_rate: float = 0.1  # of the attention weights
+    block_size: int = 50  # w, positions
 
     formula: ClassVar[str] = "y = softmax(Q K^T / sqrt(k)) V W, block by block"
     cost: ClassVar[str] = "l w d + l d^2"

@@ -26,10 +26,10 @@ class Mixer(nn.Module):
     Beltagy et al., Longformer (2020), https://arxiv.org/abs/2004.05150, section 3.1.
     """
 
-    num_heads: int
-    qkv_dim: int  # over all heads together; 0: the width of x
-    dropout_rate: float  # of the attention weights
-    window_size: int  # w, positions, half of them on either side
+    num_heads: int = 8
+    qkv_dim: int = 0  # over all heads together; 0: the width of x
+    dropout_rate: float = 0.1  # of the attention weights
+    window_size: int = 512  # w, positions, half of them on either side
 
     formula: ClassVar[str] = (
         "y = softmax(Q K^T / sqrt(k)) V W over |i - j| <= w / 2 and j = 0; y_0 over all"

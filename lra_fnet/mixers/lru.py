@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Complex, Float
 
-from lra_fnet.layers import zero_padding
 from lra_fnet.mixers._recurrence import two_way_state_space
+from lra_fnet.model import zero_padding
 
 
 class Mixer(nn.Module):
@@ -26,10 +26,10 @@ class Mixer(nn.Module):
     https://arxiv.org/abs/2303.06349, sections 3.2 to 3.4 and appendix A.
     """
 
-    state_dim: int  # n, complex numbers
-    min_radius: float  # |a| begins between these; a state remembers about
-    max_radius: float  # 1 / (1 - |a|) tokens
-    max_phase: float  # radians per token: angles of a begin between 0 and this
+    state_dim: int = 256  # n, complex numbers
+    min_radius: float = 0.9  # |a| begins between these; a state remembers about
+    max_radius: float = 0.999  # 1 / (1 - |a|) tokens
+    max_phase: float = 6.28  # radians per token: angles of a begin between 0 and this
 
     formula: ClassVar[str] = "h_t = a h_{t-1} + g B x_t; y = GLU(gelu(Re(C h) + D x))"
     cost: ClassVar[str] = "l n d + l d^2"

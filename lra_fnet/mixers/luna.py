@@ -26,10 +26,10 @@ class Mixer(nn.Module):
     layer; here each layer learns its own, so that they need no projection to queries.
     """
 
-    num_heads: int
-    qkv_dim: int  # over all heads together; 0: the width of x
-    dropout_rate: float  # of the attention weights
-    num_slots: int  # m, the extra sequence
+    num_heads: int = 8
+    qkv_dim: int = 0  # over all heads together; 0: the width of x
+    dropout_rate: float = 0.1  # of the attention weights
+    num_slots: int = 256  # m, the extra sequence
 
     formula: ClassVar[str] = "P = S(M, C) C; y = S(Q, P W_k) P W_k W"
     cost: ClassVar[str] = "l m d + l d^2"

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.layers import zero_padding
 from lra_fnet.mixers._chunks import join_chunks, split_chunks
 from lra_fnet.mixers._depthwise import depthwise_conv
 from lra_fnet.mixers._recurrence import delayed, linear_recurrence
 from lra_fnet.mixers._steps import draw_step_bias
+from lra_fnet.model import zero_padding
 
 
 class Mixer(nn.Module):
@@ -32,11 +32,11 @@ class Mixer(nn.Module):
     sections 6 (chunks) and 7 (block).
     """
 
-    num_heads: int
-    state_dim: int  # n, rows of the state of each head
-    expansion: int  # width of u in widths of x
-    kernel_size: int  # positions of the short convolution
-    chunk_size: int  # tokens whose pairs are computed one by one
+    num_heads: int = 8
+    state_dim: int = 64  # n, rows of the state of each head
+    expansion: int = 2  # width of u in widths of x
+    kernel_size: int = 7  # positions of the short convolution
+    chunk_size: int = 64  # tokens whose pairs are computed one by one
 
     formula: ClassVar[str] = (
         "h_t = exp(-a s_t) h_{t-1} + s_t B_t u_t; y = norm((C_t h_t + D u) silu(z)) W"

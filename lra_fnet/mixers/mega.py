@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.layers import zero_padding
 from lra_fnet.mixers._chunks import join_chunks, split_chunks
 from lra_fnet.mixers._long_convolution import exponential_sum, two_way_convolution
 from lra_fnet.mixers._rotation import rotated
+from lra_fnet.model import zero_padding
 
 ATTENTION_FUNCTIONS = ("softmax", "laplace")
 
@@ -38,12 +38,12 @@ class Mixer(nn.Module):
     )
     cost: ClassVar[str] = "l c d + l d log l + l d^2"
 
-    ema_dim: int  # averages per channel and direction
-    attention_dim: int  # width of Q and K
-    value_factor: int  # width of V in widths of x
-    chunk_size: int  # tokens that attend to each other; 0: all of them
-    attention_function: str  # "softmax" or "laplace"
-    dropout_rate: float  # of the attention weights
+    ema_dim: int = 16  # averages per channel and direction
+    attention_dim: int = 64  # width of Q and K
+    value_factor: int = 2  # width of V in widths of x
+    chunk_size: int = 128  # tokens that attend to each other; 0: all of them
+    attention_function: str = "softmax"  # "softmax" or "laplace"
+    dropout_rate: float = 0.1  # of the attention weights
 
     @nn.compact
     def __call__(

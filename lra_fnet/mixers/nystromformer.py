@@ -6,7 +6,6 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.layers import zero_padding
 from lra_fnet.mixers._attention import (
     attention_weights,
     from_heads,
@@ -14,6 +13,7 @@ from lra_fnet.mixers._attention import (
     weighted_values,
 )
 from lra_fnet.mixers._depthwise import depthwise_conv
+from lra_fnet.model import zero_padding
 
 
 class Mixer(nn.Module):
@@ -28,12 +28,12 @@ class Mixer(nn.Module):
     the convolution over V from their figure 2.
     """
 
-    num_heads: int
-    qkv_dim: int  # over all heads together; 0: the width of x
-    dropout_rate: float  # of the weights by which landmarks read tokens
-    num_landmarks: int  # m, at most; segments have equal lengths
-    num_iterations: int  # of the pseudoinverse
-    kernel_size: int  # positions of the convolution, one kernel per head
+    num_heads: int = 8
+    qkv_dim: int = 0  # over all heads together; 0: the width of x
+    dropout_rate: float = 0.1  # of the weights by which landmarks read tokens
+    num_landmarks: int = 128  # m, at most; segments have equal lengths
+    num_iterations: int = 6  # of the pseudoinverse
+    kernel_size: int = 35  # positions of the convolution, one kernel per head
 
     formula: ClassVar[str] = "y = (S(Q, K~) S(Q~, K~)^+ S(Q~, K) V + conv(V)) W"
     cost: ClassVar[str] = "l m d + m^3 h + l d^2"

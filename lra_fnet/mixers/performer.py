@@ -25,10 +25,10 @@ class Mixer(nn.Module):
     https://arxiv.org/abs/2009.14794, lemma 1 and section 2.4 (FAVOR+).
     """
 
-    num_heads: int
-    qkv_dim: int  # over all heads together; 0: the width of x
-    num_features: int  # m
-    seed: int  # of the directions; the seed of the run does not change them
+    num_heads: int = 8
+    qkv_dim: int = 0  # over all heads together; 0: the width of x
+    num_features: int = 256  # m
+    seed: int = 0  # of the directions; the seed of the run does not change them
 
     formula: ClassVar[str] = (
         "y_i = sum_j w_ij v_j / sum_j w_ij W, w_ij = f(q_i) . f(k_j), f random"

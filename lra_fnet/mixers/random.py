@@ -22,7 +22,7 @@ class Mixer(nn.Module):
     Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, section 4, Random.
     """
 
-    seed: int  # of the matrices; the seed of the run does not change them
+    seed: int = 0  # of the matrices; the seed of the run does not change them
 
     formula: ClassVar[str] = "y = S x W, S and W random"
     cost: ClassVar[str] = "l^2 d + l d^2"

@@ -31,12 +31,14 @@ class Mixer(nn.Module):
     appendix A.
     """
 
-    num_heads: int
-    qkv_dim: int  # over all heads together; 0: the width of x
-    dropout_rate: float  # of the attention weights
-    chunk_size: int  # w, positions; a hash value has half as many on average
-    num_hashes: int  # r; the more, the closer to attention between all pairs
-    seed: int  # of the hashes in evaluation; the seed of the run does not change them
+    num_heads: int = 8
+    qkv_dim: int = 0  # over all heads together; 0: the width of x
+    dropout_rate: float = 0.1  # of the attention weights
+    chunk_size: int = 64  # w, positions; a hash value has half as many on average
+    num_hashes: int = 1  # r; the more, the closer to attention between all pairs
+    seed: int = (
+        0  # of the hashes in evaluation; the seed of the run does not change them
+    )
 
     formula: ClassVar[str] = (
         "y_i = softmax(q_i . q_j / (|q_j| sqrt(k))) V W over j with the hash of i"

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.layers import zero_padding
 from lra_fnet.mixers._attention import from_heads, to_heads
 from lra_fnet.mixers._chunks import join_chunks, split_chunks
 from lra_fnet.mixers._recurrence import delayed, linear_recurrence
 from lra_fnet.mixers._rotation import rotated
+from lra_fnet.model import zero_padding
 
 
 class Mixer(nn.Module):
@@ -29,10 +29,10 @@ class Mixer(nn.Module):
     to 8 and section 2.3 (chunkwise form).
     """
 
-    num_heads: int
-    qkv_dim: int  # of queries and keys over all heads; 0: the width of x
-    value_factor: int  # width of values and of the gate, in widths of the queries
-    chunk_size: int  # tokens whose pairs are computed one by one
+    num_heads: int = 8
+    qkv_dim: int = 0  # of queries and keys over all heads; 0: the width of x
+    value_factor: int = 2  # width of values and of the gate, in widths of the queries
+    chunk_size: int = 64  # tokens whose pairs are computed one by one
 
     formula: ClassVar[str] = "y = (silu(W_g x) norm((R(Q) R(K)^T * g^|i-j|) V)) W"
     cost: ClassVar[str] = "l c d + l d^2"

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
-from lra_fnet.layers import zero_padding
 from lra_fnet.mixers._long_convolution import exponential_sum, two_way_convolution
+from lra_fnet.model import zero_padding
 
 
 class Mixer(nn.Module):
@@ -27,10 +27,12 @@ class Mixer(nn.Module):
     Models (2022), https://arxiv.org/abs/2206.11893, sections 3 and 4.
     """
 
-    state_dim: int  # real numbers per channel: twice the n complex states kept
-    initialization: str  # of A: "inverse" (S4D-Inv) or "linear" (S4D-Lin)
-    min_step: float  # the steps begin log-uniform between these; a step of s scales
-    max_step: float  # the memory to about 1 / s tokens
+    state_dim: int = 64  # real numbers per channel: twice the n complex states kept
+    initialization: str = "inverse"  # of A: "inverse" (S4D-Inv) or "linear" (S4D-Lin)
+    min_step: float = (
+        0.001  # the steps begin log-uniform between these; a step of s scales
+    )
+    max_step: float = 0.1  # the memory to about 1 / s tokens
 
     formula: ClassVar[str] = (
         "y = GLU(gelu(K * x + D x)), "

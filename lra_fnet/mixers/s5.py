@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
-from lra_fnet.layers import zero_padding
 from lra_fnet.mixers._recurrence import two_way_state_space
+from lra_fnet.model import zero_padding
 
 
 class Mixer(nn.Module):
@@ -28,10 +28,12 @@ class Mixer(nn.Module):
     https://arxiv.org/abs/2208.04933, sections 3 and 4 and appendix B.
     """
 
-    state_dim: int  # real numbers: twice the n complex states kept
-    num_blocks: int  # HiPPO matrices on the diagonal of the initial state matrix
-    min_step: float  # the steps begin log-uniform between these; a step of s scales
-    max_step: float  # the memory to about 1 / s tokens
+    state_dim: int = 256  # real numbers: twice the n complex states kept
+    num_blocks: int = 8  # HiPPO matrices on the diagonal of the initial state matrix
+    min_step: float = (
+        0.001  # the steps begin log-uniform between these; a step of s scales
+    )
+    max_step: float = 0.1  # the memory to about 1 / s tokens
 
     formula: ClassVar[str] = (
         "h_t = exp(s L) h_{t-1} + (exp(s L) - 1) / L B x_t; "

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.layers import zero_padding
 from lra_fnet.mixers._attention import from_heads, to_heads
 from lra_fnet.mixers._blocks import NOT_ALLOWED, Keys, attend
 from lra_fnet.mixers._chunks import join_chunks, split_chunks
+from lra_fnet.model import zero_padding
 
 
 class Mixer(nn.Module):
@@ -26,12 +26,12 @@ class Mixer(nn.Module):
     section 3.
     """
 
-    num_heads: int
-    qkv_dim: int  # over all heads together; 0: the width of x
-    dropout_rate: float  # of the attention weights
-    block_size: int  # w, positions
-    num_iterations: int  # of the normalisation: rows, then columns
-    temperature: float  # t; the lower, the closer S is to a permutation
+    num_heads: int = 8
+    qkv_dim: int = 0  # over all heads together; 0: the width of x
+    dropout_rate: float = 0.1  # of the attention weights
+    block_size: int = 50  # w, positions
+    num_iterations: int = 8  # of the normalisation: rows, then columns
+    temperature: float = 0.75  # t; the lower, the closer S is to a permutation
 
     formula: ClassVar[str] = (
         "y = softmax(Q [K, S K]^T / sqrt(k)) [V, S V] W by blocks, S = sinkhorn(R(x))"

@@ -24,11 +24,11 @@ class Mixer(nn.Module):
     https://arxiv.org/abs/1904.10509, section 4.3, fixed attention.
     """
 
-    num_heads: int
-    qkv_dim: int  # over all heads together; 0: the width of x
-    dropout_rate: float  # of the attention weights
-    block_size: int  # w, positions
-    num_summaries: int  # c, positions at the start of a block
+    num_heads: int = 8
+    qkv_dim: int = 0  # over all heads together; 0: the width of x
+    dropout_rate: float = 0.1  # of the attention weights
+    block_size: int = 50  # w, positions
+    num_summaries: int = 10  # c, positions at the start of a block
 
     formula: ClassVar[str] = (
         "y = softmax(Q K^T / sqrt(k)) V W over own block and the first c of each"

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.layers import zero_padding
 from lra_fnet.mixers._attention import from_heads, to_heads
+from lra_fnet.model import zero_padding
 
 
 class Mixer(nn.Module):
@@ -22,10 +22,10 @@ class Mixer(nn.Module):
     3.4.
     """
 
-    num_heads: int
-    qkv_dim: int  # over all heads together; 0: the width of x
-    dropout_rate: float  # of the attention weights
-    rank: int  # r, of R; 0: not factorised
+    num_heads: int = 8
+    qkv_dim: int = 0  # over all heads together; 0: the width of x
+    dropout_rate: float = 0.1  # of the attention weights
+    rank: int = 32  # r, of R; 0: not factorised
 
     formula: ClassVar[str] = "y = softmax(A B^T) V W, A and B learned"
     cost: ClassVar[str] = "l^2 d + l d^2"

@@ -18,9 +18,9 @@ class Mixer(nn.Module):
     https://arxiv.org/abs/1706.03762, section 3.2.
     """
 
-    num_heads: int
-    qkv_dim: int  # over all heads together; 0: the width of x
-    dropout_rate: float  # of the attention weights
+    num_heads: int = 8
+    qkv_dim: int = 0  # over all heads together; 0: the width of x
+    dropout_rate: float = 0.1  # of the attention weights
 
     formula: ClassVar[str] = "y = softmax(Q K^T / sqrt(k)) V W"
     cost: ClassVar[str] = "l^2 d + l d^2"

@@ -27,10 +27,10 @@ class Mixer(nn.Module):
     LRA: attention weights without dropout, which fused kernels do not have.
     """
 
-    num_heads: int
-    qkv_dim: int  # over all heads together; 0: the width of x
-    rotary_base: float  # ratio of the slowest to the fastest turn
-    implementation: str  # "xla"; "cudnn", which computes in bfloat16; "auto"
+    num_heads: int = 8
+    qkv_dim: int = 0  # over all heads together; 0: the width of x
+    rotary_base: float = 1e4  # ratio of the slowest to the fastest turn
+    implementation: str = "auto"  # "xla"; "cudnn", which computes in bfloat16; "auto"
 
     formula: ClassVar[str] = "y = softmax(R(Q) R(K)^T / sqrt(k)) V W"
     cost: ClassVar[str] = "l^2 d + l d^2"

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lra_fnet.protocol import differences
+from lra_fnet.config import differences
 from lra_fnet.report.boards import (
     OFFICIAL,
     RECIPES,

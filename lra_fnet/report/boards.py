@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 
-from configs.table import MODELS, TASKS
+from configs.grid import MODELS, TASKS
 from lra_fnet.report.cells import Cell
 
 # The recipe of the published table; its cells alone stand beside published numbers.

@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from lra_fnet.comparison import Answers
 from lra_fnet.report.sources import Run
-from lra_fnet.stats import one_seed, seeds_and_examples, seeds_with_counts
+from lra_fnet.report.statistics import (
+    Answers,
+    one_seed,
+    seeds_and_examples,
+    seeds_with_counts,
+)
 
 # What a mark beside a number means, in the order of the legend.
 MARKS = {

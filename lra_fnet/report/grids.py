@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from configs.table import MODELS
+from configs.grid import MODELS
 
 Numbers = Sequence[int | float]
 

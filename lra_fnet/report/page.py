@@ -7,8 +7,13 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from configs.table import MODELS
-from lra_fnet.published_numbers import (
+from configs.grid import MODELS
+from lra_fnet.report import repeat, words
+from lra_fnet.report.boards import ordered
+from lra_fnet.report.contents import Contents
+from lra_fnet.report.figures import drawn
+from lra_fnet.report.grids import Grid, Plot, left_out
+from lra_fnet.report.published import (
     ROWS,
     SOURCES,
     SPEED_LENGTHS,
@@ -16,11 +21,6 @@ from lra_fnet.published_numbers import (
     SPEED_SOURCE,
     TASKS,
 )
-from lra_fnet.report import repeat, words
-from lra_fnet.report.boards import ordered
-from lra_fnet.report.contents import Contents
-from lra_fnet.report.figures import drawn
-from lra_fnet.report.grids import Grid, Plot, left_out
 
 TEMPLATE, STYLE = "page.html", "page.css"
 

@@ -6,8 +6,8 @@ from typing import Any
 from lra_fnet.report.boards import Board
 from lra_fnet.report.cells import Cell
 from lra_fnet.report.grids import Grid, Plot, Series, band
+from lra_fnet.report.statistics import binomial_interval
 from lra_fnet.report.words import DASH, NONE, percent, title
-from lra_fnet.stats import binomial_interval
 
 Part = Mapping[str, Any]
 

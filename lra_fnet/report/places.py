@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from lra_fnet.report.boards import Board
 from lra_fnet.report.cells import MARKS
 from lra_fnet.report.grids import Grid
+from lra_fnet.report.statistics import Estimate
 from lra_fnet.report.verdicts import (
     Average,
     Verdict,
@@ -14,7 +15,6 @@ from lra_fnet.report.verdicts import (
     reference_average,
 )
 from lra_fnet.report.words import DASH, p_words, percent, points, title
-from lra_fnet.stats import Estimate
 
 LETTERS = dict(zip(MARKS, "abcd", strict=True))
 

@@ -9,7 +9,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from lra_fnet.markdown import table
+from lra_fnet.report.markdown import table
 
 FOLDER = Path(__file__).parent / "schemas"
 KINDS = ("result", "speed", "failure")

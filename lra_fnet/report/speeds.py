@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from configs.table import MODELS
+from configs.grid import MODELS
 from lra_fnet.report.boards import ordered
 from lra_fnet.report.grids import Grid, Plot, Series
 from lra_fnet.report.machines import device_name

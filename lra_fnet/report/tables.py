@@ -5,11 +5,11 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lra_fnet.markdown import table
 from lra_fnet.report import repeat
 from lra_fnet.report.cells import Cell
 from lra_fnet.report.contents import Contents
 from lra_fnet.report.grids import Grid
+from lra_fnet.report.markdown import table
 from lra_fnet.report.places import Place, bounds
 from lra_fnet.report.verdicts import reference
 from lra_fnet.report.view import BoardView

@@ -3,18 +3,24 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from lra_fnet.comparison import all_pairs, difference_interval, ranks_of
-from lra_fnet.published import (
+from lra_fnet.report.boards import PATHX, Board
+from lra_fnet.report.cells import Cell
+from lra_fnet.report.published import (
     GUESS,
+    SOURCES,
+    TASKS,
     Published,
     all_published,
     averages,
     published_rows,
 )
-from lra_fnet.published_numbers import SOURCES, TASKS
-from lra_fnet.report.boards import PATHX, Board
-from lra_fnet.report.cells import Cell
-from lra_fnet.stats import Part, half_width
+from lra_fnet.report.statistics import (
+    Part,
+    all_pairs,
+    difference_interval,
+    half_width,
+    ranks_of,
+)
 
 FIVE, SIX = TASKS[:5], TASKS
 

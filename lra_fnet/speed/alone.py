@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec as P
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from lra_fnet.fourier import ALGORITHMS, Operator
+from lra_fnet.mixers._fourier import ALGORITHMS, Operator
 from lra_fnet.step import make_mesh
 
 # Numbers in the array that is transformed: enough to keep the devices busy, few enough

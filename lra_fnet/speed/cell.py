@@ -13,9 +13,14 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from lra_fnet.device import call_memory, describe_device, peak_memory, usable_memory
-from lra_fnet.lra_sizes import lra_config
-from lra_fnet.process import set_up
+from lra_fnet.config import lra_config
+from lra_fnet.hardware import (
+    call_memory,
+    describe_device,
+    peak_memory,
+    set_up,
+    usable_memory,
+)
 from lra_fnet.result import git_commit, library_versions, write_json
 from lra_fnet.speed import LIMIT, SCHEMA_VERSION
 from lra_fnet.speed.setting import Setting, make_setting

@@ -15,9 +15,7 @@ from typing import Any
 
 import jax
 
-from lra_fnet.device import describe_device
-from lra_fnet.names import check_name
-from lra_fnet.process import set_up
+from lra_fnet.hardware import describe_device, set_up
 from lra_fnet.result import git_commit, library_versions, write_json, write_text
 from lra_fnet.speed import (
     SCHEMA_VERSION,
@@ -33,6 +31,7 @@ from lra_fnet.speed.plan import Plan, plan_here
 from lra_fnet.speed.shares import Share
 from lra_fnet.step import make_mesh
 from tasks import check_task_name
+from tasks.task import check_choice
 
 TITLES = {
     "mixing": "The transform alone, forward and backward",
@@ -92,7 +91,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     if options.task:
         check_task_name(options.task)
     for name in options.sections:
-        check_name("section", name, MEASURED)
+        check_choice("section", name, MEASURED)
     return options
 
 

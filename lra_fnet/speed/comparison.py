@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lra_fnet.markdown import table
+from lra_fnet.report.markdown import table
 from lra_fnet.speed.timing import Sample, ratios, spread
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from lra_fnet.encoder import Encoder
 from lra_fnet.mixers import mixer_class
+from lra_fnet.model import Encoder
 from lra_fnet.speed.comparison import Comparison, compared
 from lra_fnet.speed.plan import Plan
 from lra_fnet.speed.timing import interleaved

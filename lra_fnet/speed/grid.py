@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lra_fnet.lra_sizes import lra_config
+from lra_fnet.config import lra_config
 from lra_fnet.result import write_json
 from lra_fnet.speed.cell import empty_cell
 

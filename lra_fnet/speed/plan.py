@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from lra_fnet.lra_sizes import lra_config
+from lra_fnet.config import lra_config
 from lra_fnet.speed.setting import Setting, make_setting
 from lra_fnet.step import Program
 

@@ -21,7 +21,7 @@ from typing import Any, cast
 import jax
 from jaxtyping import Array, Float, PyTree, Shaped
 
-from lra_fnet.process import set_up
+from lra_fnet.hardware import set_up
 from lra_fnet.speed.comparison import Comparison
 from lra_fnet.speed.plan import (
     NOTHING,

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 import jax
 
-from lra_fnet.device import call_memory, usable_memory
-from lra_fnet.fourier import chosen_algorithm
-from lra_fnet.lra_sizes import lra_config
+from lra_fnet.config import lra_config
+from lra_fnet.hardware import call_memory, usable_memory
+from lra_fnet.mixers._fourier import chosen_algorithm
 from lra_fnet.speed.alone import batch_for, transform_calls
 from lra_fnet.speed.comparison import Comparison, compared
 from lra_fnet.speed.plan import PUBLISHED, Plan, described, recipe_setting

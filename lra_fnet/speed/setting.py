@@ -12,9 +12,8 @@ from jaxtyping import PyTree
 from ml_collections import ConfigDict
 
 from lra_fnet.batches import call_indices
-from lra_fnet.build import make_program
-from lra_fnet.device import default_steps_per_call, examples_at_once
-from lra_fnet.lra_sizes import task_facts
+from lra_fnet.config import make_program, task_facts
+from lra_fnet.hardware import default_steps_per_call, examples_at_once
 from lra_fnet.step import DeviceSplit, Program, TrainState
 
 MOST_STEPS_PER_CALL = 10  # more would make a call of a slow mixer last for minutes

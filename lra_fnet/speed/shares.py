@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree, Shaped
 
-from lra_fnet.layers import Mlp
-from lra_fnet.markdown import table
 from lra_fnet.mixers import mixer_class
+from lra_fnet.model import Mlp
+from lra_fnet.report.markdown import table
 from lra_fnet.speed.plan import Plan, described, recipe_setting
 from lra_fnet.speed.sections import in_turns
 from lra_fnet.speed.setting import Setting

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lra_fnet.markdown import table
+from lra_fnet.report.markdown import table
 from lra_fnet.speed.exponents import fitted_exponent
 
 BASE = "transformer"

@@ -20,10 +20,9 @@ from typing import Any
 import jax
 
 from lra_fnet import fourier_choice
-from lra_fnet.device import describe_device
-from lra_fnet.fourier import ALGORITHMS, DEFAULT, EXACT, supports
-from lra_fnet.markdown import table
-from lra_fnet.process import set_up
+from lra_fnet.hardware import describe_device, set_up
+from lra_fnet.mixers._fourier import ALGORITHMS, DEFAULT, EXACT, supports
+from lra_fnet.report.markdown import table
 from lra_fnet.result import git_commit, library_versions, write_json
 from lra_fnet.speed.alone import batch_for, transform_calls
 from lra_fnet.speed.timing import Sample, interleaved, ratios

@@ -11,8 +11,7 @@ from typing import Any
 
 import jax
 
-from lra_fnet.launch import ALONE, LaunchError, launch_arguments
-from lra_fnet.signals import StopSignals
+from lra_fnet.hosts import ALONE, LaunchError, StopSignals, launch_arguments
 from lra_fnet.table import display, plan, standing
 from lra_fnet.table.cells import Cell, make_cells
 from lra_fnet.table.display import Display

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from lra_fnet.lock import FolderLock
-from lra_fnet.signals import StopSignals
+from lra_fnet.hosts import StopSignals
 from lra_fnet.table.cells import Cell
+from lra_fnet.workdir import FolderLock
 
 OUTPUT_FILE = "output.log"
 POLL_SECONDS = 0.5  # between looks at the process, a stop signal and the display

@@ -12,12 +12,11 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 import configs
-from configs.table import Row
-from lra_fnet.build import check_counts, config_mixers
+from configs.grid import Row
 from lra_fnet.cli import error_line
+from lra_fnet.config import check_counts, config_hash, config_mixers, resolved_config
 from lra_fnet.data import MANIFEST, cache_folder, cached_checksum
-from lra_fnet.parity import match_parameters
-from lra_fnet.protocol import config_hash, resolved_config
+from lra_fnet.rules import match_parameters
 from lra_fnet.train import data_root
 from lra_fnet.workdir import beside_other_data, default_workdir
 from tasks import DataError, Task, make_task

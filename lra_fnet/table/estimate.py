@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from tqdm import tqdm
 
-from lra_fnet.build import make_program
+from lra_fnet.config import make_program
 from lra_fnet.flops import count_flops
 from lra_fnet.step import Program, make_mesh
 from lra_fnet.table.cells import Cell, Protocol

@@ -10,7 +10,7 @@ import sys
 
 import jax
 
-from lra_fnet.device import describe_device
+from lra_fnet.hardware import describe_device
 from lra_fnet.step import make_mesh
 from lra_fnet.table.speeds import Device, device_of
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from lra_fnet.markdown import table
+from lra_fnet.report.markdown import table
 from lra_fnet.table import units
 from lra_fnet.table.cells import Cell, Protocol
 from lra_fnet.table.progress import Progress, State

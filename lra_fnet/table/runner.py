@@ -10,14 +10,14 @@ import time
 from collections.abc import Mapping, Sequence
 
 from lra_fnet.cli import IN_USE, NO_DATA
-from lra_fnet.lock import FolderLocked
-from lra_fnet.signals import StopSignals
+from lra_fnet.hosts import StopSignals
 from lra_fnet.table import standing
 from lra_fnet.table.attempt import Ending, check_no_run, claim, run_cell
 from lra_fnet.table.cells import Cell
 from lra_fnet.table.display import Display
 from lra_fnet.table.progress import OPEN, Pace, Progress, State
 from lra_fnet.table.standing import Key, Result
+from lra_fnet.workdir import FolderLocked
 
 WAIT_SECONDS = 2.0  # between looks at cells that all run elsewhere
 

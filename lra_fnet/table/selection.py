@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from configs import table as grid
 from lra_fnet.mixers import mixer_class
-from lra_fnet.names import check_name
 from tasks import task_names
+from tasks.task import check_choice
 
 
 def select_rows(arguments: argparse.Namespace) -> list[grid.Row]:
@@ -24,7 +24,7 @@ def select_rows(arguments: argparse.Namespace) -> list[grid.Row]:
     models = arguments.models.split() or grid.MODELS
     sources = parse_sources(arguments.sources, tasks)
     for task in tasks:
-        check_name("task", task, task_names())
+        check_choice("task", task, task_names())
     for model in models:
         mixer_class(model)
     rows = [grid.make_row(task, model) for task in tasks for model in models]
@@ -48,7 +48,7 @@ def parse_sources(text: str, tasks: Collection[str]) -> dict[str, tuple[str, ...
                 f"cannot read the source {item!r}; write sources="
                 '"TASK=SOURCE:FOLDER ...", such as sources="image=folder:/data/cifar"'
             )
-        check_name("task", task, tasks)
+        check_choice("task", task, tasks)
         flags[task] = _source_flags(*source.partition(":")[::2])
     return flags
 

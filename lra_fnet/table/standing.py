@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lra_fnet.config import placeless
 from lra_fnet.logbook import last_step
-from lra_fnet.protocol import placeless
 from lra_fnet.result import FILE_NAME, write_json
 from lra_fnet.table.cells import Cell
 

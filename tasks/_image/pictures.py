@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tasks._public import Origin, is_archive, load_tfds, read_archive
-from tasks._task import DataError, Split
+from tasks.task import DataError, Split
 
 ORIGIN = Origin(
     task="image",

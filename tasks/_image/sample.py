@@ -4,7 +4,7 @@ import numba
 import numpy as np
 
 from tasks._random import below, stream
-from tasks._task import Split
+from tasks.task import Split
 
 # Raise it with every change that makes other pictures.
 SAMPLE_VERSION = 1

@@ -22,7 +22,7 @@ from tasks._listops.expression import (
     recompute_labels,
 )
 from tasks._release import Part
-from tasks._task import DataError, Split
+from tasks.task import DataError, Split
 
 FILES = {
     "train": "basic_train.tsv",

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from tasks._listops.expression import CLOSE, MAX, MED, MIN, ZERO, fresh_rows
 from tasks._random import below, stream, uniform
-from tasks._task import DataError
+from tasks.task import DataError
 
 # Raise it with every change that makes other examples from the same recipe.
 GENERATOR_VERSION = 1

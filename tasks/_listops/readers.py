@@ -16,7 +16,7 @@ from tasks._listops.expression import (
 )
 from tasks._listops.generator import apply
 from tasks._random import below, stream
-from tasks._task import Split, majority_accuracy
+from tasks.task import Split, majority_accuracy
 
 # Training examples the values of subtrees are counted in: some 10,000 subtrees.
 _PRIOR_EXAMPLES = 4_000

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from tasks._pathfinder.geometry import check
 from tasks._pathfinder.images import Batch, generate
 from tasks._pathfinder.style import Style
-from tasks._task import DataError, Split
+from tasks.task import DataError, Split
 
 # Raise it with every change that makes other images from the same style and seed.
 GENERATOR_VERSION = 1

@@ -13,7 +13,7 @@ import numpy as np
 
 from tasks._pathfinder.images import Batch
 from tasks._pathfinder.style import Style
-from tasks._task import DataError
+from tasks.task import DataError
 
 
 def check(style: Style, batch: Batch) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 from tasks._pathfinder.stencil import ODDS, STARTS, make_stencil
 from tasks._pathfinder.style import Style
 from tasks._random import below, stream
-from tasks._task import DataError
+from tasks.task import DataError
 
 _MAX_TRIES = 300_000  # of target curves; usual are 325 at size 32, 4,200 at 64
 _CURVE_TRIES = 5  # of a distractor: the original's max_distractor_contour_retrial + 1

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tasks._release import Part, Release, open_release
-from tasks._task import DataError, Split
+from tasks.task import DataError, Split
 
 # Raise it with every change that makes other examples from the same files.
 _VERSION = 1

@@ -19,7 +19,7 @@ from typing import Any
 from tasks._release.archive import ArchivedRelease
 from tasks._release.download import download
 from tasks._release.files import Part, deepest, describe_file
-from tasks._task import DataError
+from tasks.task import DataError
 
 __all__ = ["ARCHIVE", "URL", "Part", "download", "open_release"]
 

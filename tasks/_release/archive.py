@@ -21,7 +21,7 @@ from typing import IO, Any
 from tqdm import tqdm
 
 from tasks._release.files import Part, chunks, deepest, describe_file
-from tasks._task import DataError
+from tasks.task import DataError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BUFFER_SIZE = 1 << 20

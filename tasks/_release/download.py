@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from tasks._release.files import chunks, note_digest, sha256
-from tasks._task import DataError
+from tasks.task import DataError
 
 _TIMEOUT = 60  # seconds without a byte
 _AGAIN = "run the same command again, it goes on from there"

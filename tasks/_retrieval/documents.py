@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks._task import DataError
+from tasks.task import DataError
 
 # Id 0 is padding, byte b is id b + 1, as in LRA.
 VOCAB_SIZE = 257

@@ -19,7 +19,7 @@ from tasks._retrieval.documents import (
     parse_label,
     write_ids,
 )
-from tasks._task import DataError, Split
+from tasks.task import DataError, Split
 
 PART = Part(
     "tsv_data",

@@ -27,7 +27,7 @@ from tasks._retrieval.documents import (
     parse_label,
     write_ids,
 )
-from tasks._task import DataError, Split
+from tasks.task import DataError, Split
 
 _ENDINGS = ("", ".gz", ".xz")
 _FILES = {

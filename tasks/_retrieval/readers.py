@@ -7,7 +7,7 @@ import numpy as np
 
 from tasks._random import next_uint64, stream
 from tasks._retrieval.documents import VOCAB_SIZE
-from tasks._task import Split, majority_accuracy
+from tasks.task import Split, majority_accuracy
 
 # Training pairs that the regression sees at most; more hardly change it.
 _MAX_PAIRS = 20_000

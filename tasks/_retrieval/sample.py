@@ -13,7 +13,7 @@ import numpy as np
 
 from tasks._random import below, stream, uniform
 from tasks._retrieval.documents import new_inputs, write_ids
-from tasks._task import Split
+from tasks.task import Split
 
 # Raise it with every change that makes other examples.
 SAMPLE_VERSION = 1

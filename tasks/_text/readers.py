@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numba
 import numpy as np
 
-from tasks._task import Split, majority_accuracy
+from tasks.task import Split, majority_accuracy
 
 _NUM_IDS = 257
 # Inverse strength of the L2 penalty on standardised features.

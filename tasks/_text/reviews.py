@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from tasks._public import Origin, is_archive, load_tfds, read_archive
 from tasks._release.files import describe_file
-from tasks._task import DataError
+from tasks.task import DataError
 
 ORIGIN = Origin(
     task="text",

@@ -15,7 +15,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from lra_fnet.fourier_algorithms import folded_columns, with_mirrored_columns
+from lra_fnet.mixers._fourier_algorithms import folded_columns, with_mirrored_columns
 
 LARGEST_TABLE = 4096  # points of a transform by one matrix, whose table is 17 MB
 

@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from lra_fnet.cost import power_of_length
-from lra_fnet.finding import Finding
 from lra_fnet.rescore import rescore
+from tasks.checks import Finding
 
 BATCH, LENGTH, WIDTH = 3, 37, 24  # a length that is no multiple of any block
 OTHER_LENGTHS = (19, 2)  # prime, and shorter than any block

@@ -1,17 +1,18 @@
 """Export a prepared data set for users of other frameworks."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lra_fnet.data import Dataset
 from tasks import DataError, Split, Task
 
 VERSION = "1.0.0"
 
 
-def export_tfds(task: Task, dataset: Dataset, folder: Path) -> Path:
+def export_tfds(
+    task: Task, splits: Mapping[str, Split], checksum: str, folder: Path
+) -> Path:
     """Write a data set that `tfds.builder_from_directory` reads; return its folder.
 
     Examples are `{"inputs": ids, "label": class}`, inputs (l,) or (2, l) of uint8.
@@ -27,7 +28,7 @@ def export_tfds(task: Task, dataset: Dataset, folder: Path) -> Path:
         import tensorflow_datasets as tfds
     except ImportError as error:
         raise DataError(f"TensorFlow Datasets is not installed ({error})") from error
-    inputs = dataset.splits["train"].inputs
+    inputs = splits["train"].inputs
     features = tfds.features.FeaturesDict(
         {
             "inputs": tfds.features.Tensor(shape=inputs.shape[1:], dtype=inputs.dtype),
@@ -39,11 +40,11 @@ def export_tfds(task: Task, dataset: Dataset, folder: Path) -> Path:
         version=VERSION,
         features=features,
         split_datasets={
-            name: _Examples(split) for name, split in dataset.splits.items()
+            name: _Examples(split) for name, split in splits.items()
         },
         data_dir=folder,
         disable_shuffling=True,
-        description=f"{task.name} of the Long Range Arena, {dataset.checksum}",
+        description=f"{task.name} of the Long Range Arena, {checksum}",
     )
     return target
 

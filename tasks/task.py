@@ -1,7 +1,8 @@
 """The frozen facts of a benchmark task, and the error every bad input raises."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class Task:
       read: make or read every split. It is given a scratch folder that survives an
         interruption, for builds that can go on where they stopped; arrays may be
         memory maps into it. Raises DataError.
-      readers: accuracies in [0, 1] on the test split of readers that see almost
+      trivial_baselines: accuracies in [0, 1] on the test split of answers that see almost
         nothing of the input (majority class, ...), by name, in order of strength.
       validation_is_test: the validation split is the test split, so that selection
         by validation reads the test; a result of such a task is marked.
@@ -69,7 +70,7 @@ class Task:
     source: str
     provenance: Mapping[str, Any]
     read: Callable[[Path], Mapping[str, Split]]
-    readers: Callable[[Mapping[str, Split]], Mapping[str, float]]
+    trivial_baselines: Callable[[Mapping[str, Split]], Mapping[str, float]]
     num_documents: int = 1
     pad_id: int | None = 0
     validation_is_test: bool = False
@@ -85,3 +86,16 @@ def majority_accuracy(splits: Mapping[str, Split]) -> float:
     """
     answer = np.bincount(splits["train"].labels).argmax()
     return float(np.mean(splits["test"].labels == answer))
+
+
+def check_choice(option: str, value: str, choices: Iterable[str]) -> None:
+    """Check that a value is one of the choices of an option.
+
+    Raises:
+      ValueError: it is not; says which is closest, and all there are.
+    """
+    choices = list(choices)
+    if value not in choices:
+        close = difflib.get_close_matches(value, choices, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ";"
+        raise ValueError(f"unknown {option} {value!r}{hint} have: {', '.join(choices)}")

@@ -6,17 +6,27 @@ so y[n, k] = sum over m, j of cos(2 pi (n m / l + k j / d)) x[m, j].
 """
 
 import functools
+import json
+import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from lra_fnet import fourier_algorithms, fourier_matrices
-from lra_fnet.fourier_choice import measured_choice
-from lra_fnet.fourier_matrices import LARGEST_TABLE, exactly, in_float16, stages
-from lra_fnet.names import check_name
+from lra_fnet.mixers import _fourier_algorithms as algorithms
+from lra_fnet.mixers._fourier_matrices import (
+    LARGEST_TABLE,
+    exactly,
+    in_float16,
+    matrix,
+    stages,
+    two_stage,
+)
+from tasks import check_choice
 
 Operator = Callable[[Array], Array]
 AUTO = "auto"
@@ -72,7 +82,7 @@ def check_algorithm(algorithm: str) -> None:
     Raises:
       ValueError: there is none; names the closest and all there are.
     """
-    check_name("algorithm", algorithm, (AUTO, *ALGORITHMS))
+    check_choice("algorithm", algorithm, (AUTO, *ALGORITHMS))
 
 
 def supports(algorithm: str, length: int, width: int) -> bool:
@@ -115,17 +125,41 @@ def in_wide(operator: Operator) -> Operator:
     return wide
 
 
+PATH = Path(__file__).with_name("_fourier_choice.json")
+
+
+def measured_choice(backend: str, length: int, width: int, dtype: str) -> str | None:
+    """Return the fastest algorithm at the measured shape closest to this one."""
+    rows = measurements().get(backend, {}).get("rows", [])
+    rows = [row for row in rows if row["dtype"] == dtype]
+    if not rows:
+        return None
+    closest = min(
+        rows,
+        key=lambda row: (
+            abs(math.log(row["length"] / length)) + abs(math.log(row["width"] / width))
+        ),
+    )
+    return closest["algorithm"]
+
+
+@functools.cache
+def measurements() -> dict[str, Any]:
+    """Return the table: backend to device, versions and rows."""
+    return json.loads(PATH.read_text())
+
+
 ALGORITHMS: Mapping[str, Operator] = MappingProxyType(
     {
         # The baseline: also differentiated as the paper's code is.
-        "published": in_wide(fourier_algorithms.published),
-        "real_fft": symmetric(fourier_algorithms.real_fft),
-        "real_fft_each": symmetric(fourier_algorithms.real_fft_each),
-        "folded_fft": symmetric(fourier_algorithms.folded_fft),
-        "matrix": symmetric(exactly(fourier_matrices.matrix)),
-        "two_stage": symmetric(exactly(fourier_matrices.two_stage)),
-        "matrix_float16": symmetric(in_float16(fourier_matrices.matrix)),
-        "two_stage_float16": symmetric(in_float16(fourier_matrices.two_stage)),
+        "published": in_wide(algorithms.published),
+        "real_fft": symmetric(algorithms.real_fft),
+        "real_fft_each": symmetric(algorithms.real_fft_each),
+        "folded_fft": symmetric(algorithms.folded_fft),
+        "matrix": symmetric(exactly(matrix)),
+        "two_stage": symmetric(exactly(two_stage)),
+        "matrix_float16": symmetric(in_float16(matrix)),
+        "two_stage_float16": symmetric(in_float16(two_stage)),
     }
 )
 # Exact to the rounding of float32. The others' error is below that of bfloat16, and

@@ -1,6 +1,6 @@
 """The table of all mixers: formula, cost, masks, parameters at LRA's sizes, reference.
 
-python -m lra_fnet.models [--write=docs/mixers.md]
+python -m lra_fnet.mixers.listing [--write=docs/mixers.md]
 """
 
 import argparse
@@ -18,10 +18,9 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from lra_fnet.build import count_parameters
-from lra_fnet.lra_sizes import CONFIGS, lra_config, task_facts
-from lra_fnet.markdown import table
+from lra_fnet.config import CONFIGS, count_parameters, lra_config, task_facts
 from lra_fnet.mixers import mixer_class, mixer_names
+from lra_fnet.report.markdown import table
 from lra_fnet.result import write_text
 from lra_fnet.rules import BASE, MOST_PARAMETERS
 from tasks import Task, task_names
@@ -178,7 +177,7 @@ def _counts(parameters: Mapping[str, int], base: Mapping[str, int]) -> list[str]
 
 def main() -> None:
     """Print the tables, or write them to a file."""
-    parser = argparse.ArgumentParser(prog="python -m lra_fnet.models")
+    parser = argparse.ArgumentParser(prog="python -m lra_fnet.mixers.listing")
     parser.add_argument("--write", type=Path, help="a file, such as docs/mixers.md")
     target = parser.parse_args().write
     sizes = lra_sizes()

@@ -1,0 +1,438 @@
+"""The command line: `python -m lra_fnet VERB ...`, or `lra-fnet VERB ...`.
+
+Each verb imports what it needs when it runs: the report needs no JAX, and `--help` is
+quick. What a user can mend ends in one line; LRA_DEBUG=1 shows the traceback.
+"""
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+# Exit statuses that callers tell from other failures.
+IN_USE = os.EX_TEMPFAIL  # another process runs in the workdir
+NO_DATA = os.EX_NOINPUT
+
+Arguments = argparse.Namespace
+
+
+# ---------------------------------------------------------------------------
+# Verbs: what runs
+
+
+def train(arguments: Arguments) -> None:
+    """Train and evaluate a mixer on a task; prints the result."""
+    from lra_fnet import hosts
+    from lra_fnet.config import resolve
+    from lra_fnet.hardware import set_up
+    from lra_fnet.result import render
+    from lra_fnet.rules import match_parameters
+    from lra_fnet.train import train_and_evaluate
+    from lra_fnet.workdir import default_workdir
+
+    with hosts.joined():
+        set_up()
+        config = chosen_config(arguments)
+        if arguments.parity:
+            match_parameters(config)
+            print(f"parity: width {config.encoder.width}, MLP {config.encoder.mlp_dim}")
+        workdir = arguments.workdir or default_workdir(resolve(config))
+        print(f"workdir {workdir}")
+        if hosts.count() > 1:
+            print(f"{hosts.count()} hosts share each batch")
+        for result in train_and_evaluate(config, workdir, arguments.parity):
+            print(render(result))
+        print(f"  results in {workdir}")
+
+
+def evaluate(arguments: Arguments) -> None:
+    """Evaluate a finished run again, in a new process."""
+    from lra_fnet.evaluate import evaluate as evaluate_run
+    from lra_fnet.hardware import set_up
+
+    set_up()
+    print(*evaluate_run(arguments.workdir), sep="\n")
+
+
+def data(arguments: Arguments) -> None:
+    """Prepare the data of a task and describe them; or check or export them."""
+    from lra_fnet.data import data_root, describe, load_dataset, open_cached
+    from tasks import make_task
+    from tasks.checks import check_splits
+    from tasks.export import export_tfds
+
+    config = chosen_config(arguments)
+    task = make_task(config.task, **config.data)
+    if arguments.check:
+        dataset = open_cached(task, data_root())
+        print(f"{task.name}, {dataset.folder}: {len(dataset.manifest['files'])} files")
+        report_findings(task.name, check_splits(task, dataset.splits))
+        return
+    dataset = load_dataset(task, data_root())
+    print(describe(task, dataset))
+    if arguments.export:
+        folder = export_tfds(task, dataset.splits, dataset.checksum, arguments.to)
+        print(f"exported: tfds.builder_from_directory({str(folder)!r})")
+
+
+def table(arguments: Arguments) -> int:
+    """Run what is missing of a table of tasks, mixers and seeds."""
+    from lra_fnet.table.run import fill_table
+
+    return fill_table(arguments)
+
+
+def report(arguments: Arguments) -> int:
+    """Write a page, tables and a data frame of all results."""
+    from lra_fnet.report.page import write_report
+
+    return write_report(arguments.runs.split(), arguments.to)
+
+
+def speed(arguments: Arguments) -> int:
+    """Measure speed and memory of mixers against length."""
+    from lra_fnet.hardware import set_up
+    from lra_fnet.speed.bench import measure_all
+
+    set_up()
+    return measure_all(arguments)
+
+
+def speed_compare(arguments: Arguments) -> None:
+    """Measure FNet against its published formula, attention and a plain trainer."""
+    from lra_fnet.hardware import set_up
+    from lra_fnet.speed.compare import compare_all
+
+    set_up()
+    compare_all(arguments)
+
+
+def speed_fourier(arguments: Arguments) -> None:
+    """Measure which Fourier algorithm is fastest on this machine."""
+    from lra_fnet.hardware import set_up
+    from lra_fnet.speed.transform import measure_transforms
+
+    set_up()
+    measure_transforms(arguments)
+
+
+def mixers(arguments: Arguments) -> None:
+    """List all mixers: formula, cost, parameters, references."""
+    from lra_fnet.mixers.listing import document
+
+    text = document()
+    if arguments.write:
+        from lra_fnet.workdir import write_text
+
+        write_text(arguments.write, text)
+        print(f"wrote {arguments.write}")
+    else:
+        print(text, end="")
+
+
+def check_mixer(arguments: Arguments) -> None:
+    """Hold a mixer, or all of them, to the contract."""
+    from lra_fnet.mixers.contract import check_and_print
+
+    end_if_failed(check_and_print(arguments.mixer))
+
+
+def new_mixer(arguments: Arguments) -> None:
+    """Begin a mixer of your own: a copy of the template."""
+    from lra_fnet.mixers.listing import create_mixer
+
+    path = create_mixer(arguments.name)
+    print(f"{path} is a mixer that works; its fields are its hyperparameters")
+    print(f"make check-mixer mixer={arguments.name}      does it keep the contract?")
+    print(f"make task=listops mixer={arguments.name}     train it")
+
+
+# ---------------------------------------------------------------------------
+# Verbs: what they take
+
+
+def run_flags(parser: argparse.ArgumentParser) -> None:
+    """Add what chooses a run: task, recipe, mixer, source, config keys."""
+    parser.add_argument("--task", required=True, help="a file of tasks/")
+    parser.add_argument(
+        "--recipe", default="", help="quick (default on CPUs), lra2020, strong"
+    )
+    parser.add_argument("--source", default="", help="where examples come from")
+    parser.add_argument("--data", default="", help="the source's folder or archive")
+    parser.add_argument(
+        "--config.KEY",
+        dest="_",
+        metavar="VALUE",
+        help="any key of configs/common.py, such as --config.train.num_steps=100",
+    )
+
+
+def train_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `train`."""
+    run_flags(parser)
+    parser.add_argument("--mixer", default="", help="fnet, or another: see `mixers`")
+    parser.add_argument("--seed", default="", help="default 0")
+    parser.add_argument(
+        "--seeds", default="", help="how many to train together, from seed on"
+    )
+    parser.add_argument("--workdir", type=folder, help="default: below runs/")
+    parser.add_argument(
+        "--parity",
+        choices=["", "params"],
+        default="",
+        help="params: sizes with the base Transformer's number of parameters",
+    )
+
+
+def data_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `data`."""
+    run_flags(parser)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--check", action="store_true", help="verify prepared data")
+    what.add_argument("--export", choices=["tfds"], help="write for other frameworks")
+    parser.add_argument("--to", type=folder, default=Path("export"), help="of --export")
+
+
+def table_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `table`."""
+    parser.add_argument("--tasks", default="", help="default: all of configs/grid.py")
+    parser.add_argument("--mixers", default="", help="default: all of configs/grid.py")
+    parser.add_argument("--recipe", default="lra2020", help="default: lra2020")
+    parser.add_argument("--seeds", type=int, default=5, help="how many, from 0 on")
+    parser.add_argument(
+        "--sources", default="", help="TASK=SOURCE[:FOLDER] ..., where data come from"
+    )
+    parser.add_argument("--shard", default="", help="3/16: a fixed sixteenth")
+    parser.add_argument("--dry", action="store_true", help="list runs, start none")
+    parser.add_argument("--no-retry", dest="retry", action="store_false")
+
+
+def report_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `report`."""
+    parser.add_argument("--runs", default="results runs", help="folders with results")
+    parser.add_argument("--to", type=folder, default=Path("report"))
+
+
+def speed_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `speed`."""
+    parser.add_argument("--mixers", default="", help="default: all")
+    parser.add_argument("--lengths", default="", help="such as 1024,2048")
+    parser.add_argument("--task", default="text", help="whose sizes the models have")
+    parser.add_argument("--batch", type=int, default=32, help="examples of a step")
+    parser.add_argument("--limit", type=float, default=300, help="seconds for each")
+    parser.add_argument("--to", type=folder, default=Path("runs/speed"))
+
+
+def speed_compare_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `speed-compare`."""
+    parser.add_argument("--sections", default="", help="default: all")
+    parser.add_argument("--task", default="text", help="whose sizes the models have")
+    parser.add_argument("--to", type=folder, default=Path("runs/speed"))
+
+
+def speed_fourier_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `speed-fourier`."""
+    parser.add_argument("--lengths", default="", help="such as 1024,2048")
+    parser.add_argument("--widths", default="", help="such as 64,128")
+    parser.add_argument("--to", type=folder, help="a file; default: the one in use")
+
+
+def workdir_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the workdir of a run that there is."""
+    parser.add_argument("--workdir", type=folder, required=True, help="of a run")
+
+
+def mixers_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `mixers`."""
+    parser.add_argument("--write", type=folder, help="a file, such as docs/mixers.md")
+
+
+def check_mixer_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `check-mixer`."""
+    parser.add_argument("--mixer", default="", help="a name or module; default: all")
+
+
+def new_mixer_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `new-mixer`."""
+    parser.add_argument("--name", required=True, help="of the file and the mixer")
+
+
+Verb = tuple[Callable[[Arguments], int | None], Callable[..., None]]
+VERBS: Mapping[str, Verb] = {
+    "train": (train, train_flags),
+    "eval": (evaluate, workdir_flags),
+    "data": (data, data_flags),
+    "table": (table, table_flags),
+    "report": (report, report_flags),
+    "speed": (speed, speed_flags),
+    "speed-compare": (speed_compare, speed_compare_flags),
+    "speed-fourier": (speed_fourier, speed_fourier_flags),
+    "mixers": (mixers, mixers_flags),
+    "check-mixer": (check_mixer, check_mixer_flags),
+    "new-mixer": (new_mixer, new_mixer_flags),
+}
+
+
+# ---------------------------------------------------------------------------
+# From what was typed to a config
+
+
+def chosen_config(arguments: Arguments) -> Any:
+    """Return the config that the flags of a run ask for.
+
+    Raises:
+      ValueError: a flag or value that there is not.
+    """
+    from lra_fnet.config import load_config, read_flags
+
+    typed = {
+        "mixer": getattr(arguments, "mixer", ""),
+        "seed": getattr(arguments, "seed", ""),
+        "num_seeds": getattr(arguments, "seeds", ""),
+        "data.source": arguments.source,
+        "data.directory": arguments.data,
+    }
+    changes = {key: value for key, value in typed.items() if value}
+    recipe = arguments.recipe or default_recipe()
+    return load_config(arguments.task, recipe, changes | read_flags(arguments.flags))
+
+
+def default_recipe() -> str:
+    """Choose a recipe by the devices JAX sees, and say why."""
+    import jax
+
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        recipe, why = "quick", "JAX sees only CPUs (recipe=lra2020: the LRA budget)"
+    else:
+        recipe, why = (
+            "lra2020",
+            f"JAX sees {device.device_kind} (recipe=quick: minutes)",
+        )
+    print(f"recipe {recipe}, because {why}")
+    return recipe
+
+
+def folder(text: str) -> Path:
+    """Return a path with ~ expanded."""
+    return Path(text).expanduser()
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line that names the closest there is."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the message."""
+        sys.exit(f"error: {message}; see {self.prog} --help")
+
+    def closest(self, flag: str) -> str:
+        """Return the error about a flag that there is not."""
+        known = list(self._option_string_actions)
+        close = difflib.get_close_matches(flag.partition("=")[0], known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"unknown argument {flag!r}{hint}"
+
+
+def parse(typed: Sequence[str]) -> Arguments:
+    """Return the arguments of a command line; `flags` are those of config keys."""
+    parser = Parser(prog="lra-fnet", description="The Long Range Arena.")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
+    parsers = {}
+    for name, (function, add_flags) in VERBS.items():
+        summary = (function.__doc__ or "").splitlines()[0]
+        parsers[name] = verbs.add_parser(
+            name, help=summary, description=summary, allow_abbrev=False
+        )
+        add_flags(parsers[name])
+    if not typed:
+        parser.print_help()
+        sys.exit(2)
+    if not typed[0].startswith("-") and typed[0] not in VERBS:
+        close = difflib.get_close_matches(typed[0], VERBS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ";"
+        parser.error(f"unknown verb {typed[0]!r}{hint} have: {', '.join(VERBS)}")
+    arguments, rest = parser.parse_known_args(typed)
+    takes_flags = arguments.verb in ("train", "data", "table")
+    for flag in rest:
+        if not (takes_flags and flag.startswith("--config.")):
+            own = parsers[arguments.verb]
+            own.error(own.closest(flag))
+    arguments.flags = rest
+    return arguments
+
+
+# ---------------------------------------------------------------------------
+# How it ends
+
+
+def report_findings(name: str, findings: Any) -> None:
+    """Print the outcome of every check as it comes; end with an error if one failed."""
+    failed = []
+    for finding in findings:
+        print(f"  {finding.line()}", flush=True)
+        failed += [] if finding.passed else [f"{name}: {finding.name}"]
+    end_if_failed(failed)
+
+
+def end_if_failed(failed: Sequence[str]) -> None:
+    """End with an error that lists what failed, if anything did."""
+    if failed:
+        sys.exit(f"error: {len(failed)} checks failed: {'; '.join(failed)}")
+
+
+def main(typed: Sequence[str] | None = None) -> int:
+    """Run a command line; return the exit status."""
+    arguments = parse(sys.argv[1:] if typed is None else typed)
+    function, _ = VERBS[arguments.verb]
+    try:
+        return function(arguments) or 0
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if os.environ.get("LRA_DEBUG"):
+            raise
+        status, line = ending(error)
+        print(line, file=sys.stderr)
+        return status
+
+
+def ending(error: Exception) -> tuple[int, str]:
+    """Return exit status and last line for an error that a user can mend.
+
+    Raises:
+      Exception: the error itself, if it is a fault of this program.
+    """
+    from lra_fnet.train import Interrupted  # JAX is loaded wherever these are raised
+    from lra_fnet.workdir import FolderLocked
+    from tasks import DataError
+
+    match error:
+        case Interrupted():
+            return 128 + error.signal_number, f"\n{error}: the same command goes on"
+        case FolderLocked():
+            return IN_USE, f"error: the workdir is in use by process {error}"
+        case DataError():
+            return NO_DATA, f"error: {error}"
+    if is_mendable(error):
+        return 1, f"error: {error}"
+    raise error
+
+
+def is_mendable(error: Exception) -> bool:
+    """Tell an error that names what the user can change from a fault in the code."""
+    from lra_fnet.checkpoint import CheckpointError
+    from lra_fnet.hardware import OutOfMemory, is_out_of_memory
+    from lra_fnet.logbook import NotFinite
+    from lra_fnet.result import BadFile
+    from lra_fnet.workdir import WorkdirError
+
+    own = (BadFile, CheckpointError, NotFinite, OutOfMemory, WorkdirError)
+    return isinstance(error, (*own, OSError, ValueError)) or is_out_of_memory(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

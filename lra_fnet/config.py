@@ -1,0 +1,402 @@
+"""A run's config: load it, change it by flags, check it, resolve it, hash it, build it.
+
+A config comes from `configs/<task>.py` and one of its recipes. Flags change single
+keys. What a run then is, and what its hash is taken of, is the resolved config: plain
+values, with the hyperparameters of the mixers that the layers use and no others.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import importlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ml_collections import ConfigDict
+
+from lra_fnet.mixers import layer_names, mixer_class
+from tasks import Task, check_task_name, make_task
+
+if TYPE_CHECKING:  # the report reads configs, and needs no JAX for it
+    from lra_fnet.step import Program
+
+RECIPES = ("lra2020", "strong", "quick")
+FLAG = "--config."
+# Keys that do not change what one seed's trained model is.
+OUTSIDE_HASH = ("run", "seed", "num_seeds")
+# Keys that had other names when hashes were first taken: a new name is no new run.
+NAME_IN_HASH = {"mixer": "model", "train.micro_batches": "accumulate"}
+NAME_TODAY = {"model": "mixer", "train.accumulate": "micro_batches"}
+
+Resolved = Mapping[str, Any]
+
+
+# ---------------------------------------------------------------------------
+# Loading
+
+
+def load_config(
+    task: str, recipe: str, changes: Mapping[str, Any] | None = None
+) -> ConfigDict:
+    """Return the locked config of a recipe with other values for some keys.
+
+    Args:
+      task: a file of `tasks` and `configs`.
+      recipe: one of the task's recipes.
+      changes: values by dotted key; texts, as flags are, are read as the type of the
+        value they replace. `mixers.NAME.KEY` is a hyperparameter of any mixer.
+
+    Raises:
+      ValueError: an unknown task, recipe or key, with the closest there is; or a value
+        that is of another type or out of its range.
+    """
+    changes = dict(changes or {})
+    for key in ("task", "recipe"):
+        if key in changes:
+            raise ValueError(f"no flag sets {key}; write {key}={changes[key]}")
+    config = recipe_config(task, recipe)
+    of_mixers = {key for key in changes if key.startswith("mixers.")}
+    for key in changes.keys() - of_mixers:
+        set_key(config, key, changes[key])
+    for name in {*config_layers(config), *(key.split(".")[1] for key in of_mixers)}:
+        add_mixer(config, name)
+    for key in of_mixers:
+        set_key(config, key, changes[key])
+    check_config(config)
+    return config.lock()
+
+
+def recipe_config(task: str, recipe: str) -> ConfigDict:
+    """Return the config of a recipe as its file has it, not yet locked.
+
+    Raises:
+      ValueError: no such task or recipe.
+    """
+    check_task_name(task)
+    config = importlib.import_module(f"configs.{task}").get_config(recipe)
+    return config.copy_and_resolve_references().unlock()
+
+
+def read_flags(flags: Iterable[str]) -> dict[str, str]:
+    """Return the changes that flags of the form `--config.KEY=VALUE` ask for.
+
+    Raises:
+      ValueError: a flag of another form.
+
+    >>> read_flags(["--config.train.num_steps=100"])
+    {'train.num_steps': '100'}
+    """
+    changes = {}
+    for flag in flags:
+        key, equals, value = flag.removeprefix(FLAG).partition("=")
+        if not flag.startswith(FLAG) or not key or not equals:
+            raise ValueError(f"cannot read {flag!r}; write {FLAG}KEY=VALUE")
+        changes[key] = value
+    return changes
+
+
+def set_key(config: ConfigDict, key: str, value: Any) -> None:
+    """Set the value of a dotted key.
+
+    Raises:
+      ValueError: no such key, or a value of another type.
+    """
+    keys = known_keys(config)
+    if key not in keys:
+        close = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
+        hint = f"; did you mean {close[0]}?" if close else "; see configs/common.py"
+        raise ValueError(f"no key {key}{hint}")
+    *sections, name = key.split(".")
+    section = config
+    for each in sections:
+        section = section[each]
+    section[name] = _as_type_of(section[name], key, value)
+
+
+def known_keys(config: ConfigDict) -> list[str]:
+    """Return the dotted names of all values of a config."""
+    return [key for key, _ in _leaves(config)]
+
+
+def _as_type_of(old: Any, key: str, value: Any) -> Any:
+    """Return a new value for a key in the type of the old one."""
+    words = {"true": True, "1": True, "false": False, "0": False}
+    try:
+        if isinstance(old, bool):
+            return words[str(value).lower()]
+        if isinstance(old, int) and not isinstance(value, str) and value != int(value):
+            raise ValueError
+        return type(old)(value)
+    except (KeyError, ValueError, TypeError):
+        kinds = {bool: "true or false", int: "a whole number", float: "a number"}
+        raise ValueError(f"{key} is {value!r}; it must be {kinds[type(old)]}") from None
+
+
+# ---------------------------------------------------------------------------
+# Mixers
+
+
+def config_layers(config: ConfigDict) -> tuple[str, ...]:
+    """Return the mixer name of every layer."""
+    hybrid = config.hybrid
+    return layer_names(
+        config.mixer, config.num_layers, hybrid.mixer, hybrid.num_layers, hybrid.layout
+    )
+
+
+def add_mixer(config: ConfigDict, name: str) -> None:
+    """Give a mixer its section of the config.
+
+    Its values are the defaults of its class, unless the recipe says otherwise for all
+    mixers (`every_mixer`). A mixer of another package is named after its module, whose
+    dots no key may have, so it keeps its values to itself: see `mixer_values`.
+
+    Raises:
+      ValueError: no such mixer, or a field of it without a default.
+    """
+    if "." in name:
+        mixer_class(name)
+    elif name not in config.mixers:
+        config.mixers[name] = ConfigDict(default_values(name, config.every_mixer))
+
+
+def default_values(name: str, common: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the hyperparameters of a mixer: `common` ones, else its class's defaults.
+
+    Raises:
+      ValueError: no such mixer, or a field of it without a default.
+    """
+    fields = {
+        field.name: field.default
+        for field in dataclasses.fields(mixer_class(name))
+        if field.name not in ("parent", "name")  # Linen's own
+    }
+    missing = [key for key in fields if fields[key] is dataclasses.MISSING]
+    if missing:
+        raise ValueError(f"mixer {name!r}: no default for {', '.join(missing)}")
+    return fields | {key: common[key] for key in common if key in fields}
+
+
+def mixer_values(config: ConfigDict, name: str) -> dict[str, Any]:
+    """Return the hyperparameters of a mixer in a config."""
+    if "." in name:
+        return default_values(name, config.every_mixer)
+    return config.mixers[name].to_dict()
+
+
+def config_mixers(config: ConfigDict) -> dict[str, dict[str, Any]]:
+    """Return the hyperparameters of the mixers that the layers use, by name."""
+    return {name: mixer_values(config, name) for name in set(config_layers(config))}
+
+
+# ---------------------------------------------------------------------------
+# Checking
+
+# The least and the most that a number may be; None: no bound.
+RANGES: Mapping[str, tuple[float, float | None]] = {
+    "num_layers": (1, None),
+    "seed": (0, 2**32 - 1),  # JAX's keys have no room for more
+    "num_seeds": (1, None),
+    "hybrid.num_layers": (0, None),
+    "encoder.width": (1, None),
+    "encoder.mlp_dim": (1, None),
+    "optimizer.weight_decay": (0, None),
+    "optimizer.clip_norm": (0, None),
+    "optimizer.ssm_factor": (0, None),
+    "schedule.learning_rate": (0, None),
+    "schedule.warmup_steps": (0, None),
+    "train.num_steps": (1, None),
+    "train.batch_size": (1, None),
+    "train.micro_batches": (0, None),
+    "train.eval_every": (1, None),
+    "run.log_every": (1, None),
+    "run.checkpoint_every": (1, None),
+    "run.eval_batch_size": (1, None),
+    "run.steps_per_call": (0, None),
+}
+# Numbers that must be smaller than 1, too.
+SHARES = ("encoder.dropout_rate", "optimizer.b1", "optimizer.b2")
+
+
+def check_config(config: ConfigDict) -> None:
+    """Check the numbers that a loop or a division would trip over much later.
+
+    Raises:
+      ValueError: names the key, its value and what it must be.
+    """
+    values = dict(_leaves(config))
+    for key, (least, most) in RANGES.items():
+        bound = f">= {least}" if most is None else f"from {least} to {most}"
+        if not least <= values[key] <= (math.inf if most is None else most):
+            raise ValueError(f"{key} is {values[key]}; it must be {bound}")
+    for key, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{key} is {value}; it must be finite")
+    for key in SHARES:
+        if not 0 <= values[key] < 1:
+            raise ValueError(f"{key} is {values[key]}; it must be >= 0 and < 1")
+    if config.seed + config.num_seeds > 2**32:
+        raise ValueError("seed + num_seeds is more than 2^32, the number of seeds")
+    if not values["optimizer.eps"] > 0:
+        raise ValueError(f"optimizer.eps is {values['optimizer.eps']}; it must be > 0")
+    parts, batch_size = config.train.micro_batches, config.train.batch_size
+    if batch_size % max(parts, 1):
+        raise ValueError(
+            f"train.micro_batches is {parts}, which does not divide train.batch_size, "
+            f"{batch_size}"
+        )
+
+
+def task_facts(config: ConfigDict) -> Task:
+    """Return the facts of a config's task without its data; a sample has the same."""
+    values = dict(config.data)
+    if values.get("source", "generated") != "generated":
+        values["source"] = "sample"
+    return make_task(config.task, **values)
+
+
+# ---------------------------------------------------------------------------
+# What a run is
+
+
+def resolve(config: ConfigDict) -> dict[str, Any]:
+    """Return the config as plain values, with the mixers its layers use and no other.
+
+    A mixer added to the suite does not change the configs of the others.
+    """
+    plain = json.loads(config.to_json_best_effort())
+    del plain["every_mixer"]
+    return plain | {"mixers": dict(sorted(config_mixers(config).items()))}
+
+
+def as_config(resolved: Resolved) -> ConfigDict:
+    """Return the locked config that was resolved, less the mixers of other packages.
+
+    Their names have dots, which no key of a config may have, and their values are the
+    defaults of their classes.
+    """
+    mixers = {k: v for k, v in resolved["mixers"].items() if "." not in k}
+    return ConfigDict({**resolved, "mixers": mixers, "every_mixer": {}}).lock()
+
+
+def config_hash(resolved: Resolved) -> str:
+    """Return 12 hexadecimal digits that name a resolved config, seeds aside."""
+    hashed = {k: v for k, v in placeless(resolved).items() if k not in OUTSIDE_HASH}
+    hashed = _renamed(hashed, NAME_IN_HASH)
+    text = json.dumps(hashed, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def with_new_names(resolved: Resolved) -> dict[str, Any]:
+    """Return the resolved config of an earlier version under today's names of keys."""
+    return _renamed(resolved, NAME_TODAY)
+
+
+def placeless(resolved: Resolved) -> dict[str, Any]:
+    """Return a config without the folder of the data.
+
+    It is another one on each machine, and the checksum says what lies there.
+    """
+    return {**resolved, "data": {**resolved["data"], "directory": ""}}
+
+
+def changes(old: Resolved, new: Resolved) -> dict[str, tuple[Any, Any]]:
+    """Return the keys whose values differ, with both values.
+
+    >>> changes({"train": {"num_steps": 3}}, {"train": {"num_steps": 4}})
+    {'train.num_steps': (3, 4)}
+    """
+    before, after = dict(_leaves(old)), dict(_leaves(new))
+    keys = sorted(before.keys() | after.keys())
+    pairs = {key: (before.get(key), after.get(key)) for key in keys}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def differences(old: Resolved, new: Resolved) -> list[str]:
+    """List the keys whose values differ, as `key: old -> new`.
+
+    >>> differences({"train": {"num_steps": 3}}, {"train": {"num_steps": 4}})
+    ['train.num_steps: 3 -> 4']
+    """
+    pairs = changes(old, new).items()
+    return [f"{key}: {before} -> {after}" for key, (before, after) in pairs]
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """List the leaves of nested mappings with dotted keys."""
+    leaves = []
+    for key, value in tree.items():
+        if isinstance(value, Mapping | ConfigDict):
+            leaves += _leaves(value, f"{prefix}{key}.")
+        else:
+            leaves.append((prefix + key, value))
+    return leaves
+
+
+def _renamed(
+    tree: Resolved, names: Mapping[str, str], prefix: str = ""
+) -> dict[str, Any]:
+    """Return nested mappings with new names for some dotted keys.
+
+    >>> _renamed({"a": {"b": 1}, "b": 2}, {"a.b": "c"})
+    {'a': {'c': 1}, 'b': 2}
+    """
+    renamed = {}
+    for key, value in tree.items():
+        place = prefix + key
+        if isinstance(value, Mapping):
+            value = _renamed(value, names, f"{place}.")
+        renamed[names.get(place, key)] = value
+    return renamed
+
+
+# ---------------------------------------------------------------------------
+# Building
+
+
+def make_program(config: ConfigDict, task: Task) -> "Program":
+    """Return model, optimizer and devices of a config, ready to compile.
+
+    Each section goes whole to one constructor, so a key that nothing reads is an error.
+
+    Raises:
+      ValueError: an unknown mixer, or a value out of its range.
+    """
+    from lra_fnet.hardware import examples_at_once, fastest_options
+    from lra_fnet.model import Classifier
+    from lra_fnet.optimizer import make_optimizer, make_schedule
+    from lra_fnet.step import Program, make_mesh
+
+    mixers = config_mixers(config)
+    model = Classifier(
+        mixers=tuple(_factory(name, mixers[name]) for name in config_layers(config)),
+        num_classes=task.num_classes,
+        vocab_size=task.vocab_size,
+        pad_id=task.pad_id,
+        num_documents=task.num_documents,
+        **config.encoder,
+    )
+    schedule = make_schedule(**config.schedule, num_steps=config.train.num_steps)
+    batch_size, micro_batches = config.train.batch_size, config.train.micro_batches
+    mesh = make_mesh(batch_size // max(micro_batches, 1))
+    return Program(
+        model=model,
+        optimizer=make_optimizer(schedule, **config.optimizer),
+        schedule=schedule,
+        mesh=mesh,
+        micro_batches=micro_batches or batch_size // examples_at_once(mesh, batch_size),
+        compiler_options=fastest_options(),
+    )
+
+
+def _factory(name: str, values: Mapping[str, Any]) -> Any:
+    """Return what makes a mixer with these hyperparameters."""
+    return partial(mixer_class(name), **values)
+
+
+def seeds_of(config: ConfigDict) -> Sequence[int]:
+    """Return the seeds of a run, trained together."""
+    return range(config.seed, config.seed + config.num_seeds)

@@ -1,0 +1,244 @@
+"""The machine: its devices, their memory, and how process and compiler are set up."""
+
+import ctypes
+import functools
+import hashlib
+import os
+import sys
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from jax.stages import Compiled
+
+
+class OutOfMemory(Exception):
+    """A computation does not fit into the memory of its devices."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an error is the allocator's, which has no type of its own."""
+    return isinstance(error, OutOfMemory) or (
+        isinstance(error, jax.errors.JaxRuntimeError)
+        and "RESOURCE_EXHAUSTED" in str(error)
+    )
+
+
+# Calls dispatched beyond the one that computes: enough to keep a device busy, few
+# enough that a stop signal is answered soon.
+CALLS_AHEAD = 2
+
+
+def describe_device(mesh: Mesh) -> dict[str, Any]:
+    """Return platform, kind and number of the devices of a mesh, and of their hosts.
+
+    The CPU cores are those of this host.
+    """
+    device = mesh.devices.flat[0]
+    kind = processor_name() if device.platform == "cpu" else device.device_kind
+    return {
+        "platform": device.platform,
+        "kind": kind,
+        "count": mesh.size,
+        "hosts": len({device.process_index for device in mesh.devices.flat}),
+        "cpu_cores": len(os.sched_getaffinity(0)),
+    }
+
+
+def peak_memory(compiled: Compiled) -> dict[str, Any]:
+    """Return the peak memory of one device in bytes, and how it was found.
+
+    An accelerator's allocator knows its peak. A CPU has no such allocator, so there it
+    is the compiler's figure for one training call: arguments, results, temporaries.
+    """
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in statistics:
+        return {"bytes": statistics["peak_bytes_in_use"], "method": "allocator peak"}
+    return {"bytes": call_memory(compiled), "method": "compiled memory analysis"}
+
+
+def call_memory(compiled: Compiled) -> int:
+    """Return the bytes one device needs for a call: arguments, results, temporaries."""
+    analysis = compiled.memory_analysis()
+    if analysis is None:
+        return 0
+    return (
+        analysis.argument_size_in_bytes
+        + analysis.output_size_in_bytes
+        + analysis.temp_size_in_bytes
+        - analysis.alias_size_in_bytes
+    )
+
+
+def usable_memory(mesh: Mesh) -> int:
+    """Return the bytes of one device that a call may need, with a margin left.
+
+    An accelerator's allocator tells its limit; CPU devices share the machine's memory.
+    """
+    device, *others = mesh.local_devices
+    if device.platform != "cpu":
+        limit = (device.memory_stats() or {}).get("bytes_limit", 0)
+        return int(0.9 * limit) or sys.maxsize
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(0.6 * total) // (1 + len(others))
+
+
+def examples_at_once(mesh: Mesh, batch_size: int) -> int:
+    """Return how many examples of a batch these devices best compute together.
+
+    On CPUs one on each device, since its numbers stay in a core's cache; elsewhere all.
+    """
+    return mesh.size if mesh.devices.flat[0].platform == "cpu" else batch_size
+
+
+def default_steps_per_call(mesh: Mesh) -> int:
+    """Return how many steps one compiled call takes on these devices.
+
+    On an accelerator dispatch costs more than a small model's step, so many. On CPUs a
+    step takes far longer, and a signal is answered sooner after one.
+    """
+    return 1 if mesh.devices.flat[0].platform == "cpu" else 100
+
+
+# XLA on CPUs runs a Fourier transform that follows other work on one thread. Devices of
+# their own keep several cores busy; more than these were not measured to pay.
+MOST_CPU_DEVICES = 8
+
+
+def set_up() -> None:
+    """Use every core, keep freed memory and compiled programs."""
+    use_every_core()
+    keep_compiled_programs()
+    if jax.default_backend() == "cpu":
+        keep_freed_memory()
+
+
+def use_every_core() -> None:
+    """Make a CPU device of each core; JAX_NUM_CPU_DEVICES says how many instead.
+
+    Batches are shared by the devices. Nothing changes where there is an accelerator.
+    """
+    if jax.config.values["jax_num_cpu_devices"] < 0:
+        cores = len(os.sched_getaffinity(0))
+        jax.config.update("jax_num_cpu_devices", min(cores, MOST_CPU_DEVICES))
+
+
+_INFORMATION = Path("/proc/cpuinfo")  # of Linux
+
+
+def processor_name() -> str:
+    """Return the processor's model name where the system tells it."""
+    names = [line.split(":")[1].strip() for line in _lines("model name")]
+    return names[0] if names else "cpu"
+
+
+def processor_kind() -> str:
+    """Return a short name for all processors with the same model and instructions."""
+    lines = _lines("model name", "flags")
+    text = "\n".join(sorted(set(lines))) or " ".join(os.uname())
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _lines(*names: str) -> list[str]:
+    """Return what the system says under these names, a line for every core."""
+    if not _INFORMATION.exists():
+        return []
+    lines = _INFORMATION.read_text().splitlines()
+    return [line for line in lines if line.startswith(names)]
+
+
+# Names and numbers of glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
+_SETTINGS = {
+    _M_MMAP_MAX: 0,  # large blocks too come from the heap
+    _M_ARENA_MAX: 1,  # one heap, so that what one thread frees another can use
+    _M_TRIM_THRESHOLD: -1,  # give nothing back
+    _M_TOP_PAD: 64 * 2**20,  # bytes to grow by
+}
+
+
+def keep_freed_memory() -> bool:
+    """Set up the allocator of this process; return False where it is not glibc's."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    return all(mallopt(name, value) == 1 for name, value in _SETTINGS.items())
+
+
+# jaxlib 0.10 hands reductions on CPUs to a library, YNN, that wants whole arrays, so
+# that LayerNorm no longer fuses with what is around it; docs/performance.md has what
+# that costs. An empty list of what it may take over keeps XLA's own loops.
+WITHOUT_YNN = ("xla_cpu_experimental_ynn_fusion_type", "")
+
+
+@functools.cache
+def fastest_options() -> tuple[tuple[str, str], ...]:
+    """Return compiler options as pairs of name and value; those XLA knows."""
+    if jax.default_backend() != "cpu" or not is_known(*WITHOUT_YNN):
+        return ()
+    return (WITHOUT_YNN,)
+
+
+def is_known(name: str, value: str) -> bool:
+    """Tell whether this XLA has an option; other versions may not."""
+    nothing = jax.jit(lambda: 0).lower()
+    try:
+        nothing.compile(compiler_options={name: value})
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
+
+
+FOLDER = Path(".cache", "jax")
+CHECKED = "checked"  # a file; entries older than it are known to be whole
+SHORTEST_COMPILATION = 0.1  # seconds; what compiles faster is not kept
+
+
+def keep_compiled_programs(folder: Path = FOLDER) -> None:
+    """Keep compiled programs in a folder; JAX_COMPILATION_CACHE_DIR names another.
+
+    Machines that share the folder share the programs of processors of one kind alone:
+    those for a CPU hold its own instructions.
+    """
+    if jax.config.values["jax_compilation_cache_dir"] is None:
+        own = str(folder / processor_kind())
+        jax.config.update("jax_compilation_cache_dir", own)
+    jax.config.update(
+        "jax_persistent_cache_min_compile_time_secs", SHORTEST_COMPILATION
+    )
+    drop_torn_entries(Path(jax.config.values["jax_compilation_cache_dir"]))
+
+
+def drop_torn_entries(folder: Path) -> None:
+    """Delete what a process that was killed has left half-written.
+
+    JAX writes entries in place; it would fail to read a torn one in every later
+    process, warn, and never mend it. Entries are looked at once, by the next process.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    checked, started = folder / CHECKED, time.time()
+    since = checked.stat().st_mtime if checked.exists() else 0.0
+    for entry in folder.glob("*-cache"):
+        if entry.stat().st_mtime >= since and _is_torn(entry):
+            entry.unlink(missing_ok=True)
+    checked.touch()
+    os.utime(checked, (started, started))
+
+
+def _is_torn(entry: Path) -> bool:
+    """Tell whether a compressed file ends too early.
+
+    JAX compresses by zlib, or by zstandard where that is installed, which is not
+    looked into.
+    """
+    content = entry.read_bytes()
+    if content[:1] != b"\x78":
+        return not content
+    try:
+        zlib.decompress(content)
+    except zlib.error:
+        return True
+    return False
