@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from configs.listops import get_config
+from lra_fnet.config import load_config
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,23 +36,18 @@ TINY = {
 
 def tiny_config(**overrides) -> ConfigDict:
     """Return the tiny config; overrides name keys with __ for the dot."""
-    config = get_config("quick")
     named = {key.replace("__", "."): value for key, value in overrides.items()}
-    config.update_from_flattened_dict(TINY | named)
-    return config
+    return load_config("listops", "quick", TINY | named)
 
 
-def command(workdir, module="main", **overrides) -> list[str]:
+def command(workdir, verb="train", **overrides) -> list[str]:
     """Return the command line of a tiny run."""
+    program = [sys.executable, "-m", "lra_fnet", verb, f"--workdir={workdir}"]
+    if verb == "eval":
+        return program
     named = {key.replace("__", "."): value for key, value in overrides.items()}
     keys = [f"--config.{key}={value}" for key, value in (TINY | named).items()]
-    config = [f"--config={ROOT}/configs/listops.py:quick", *keys]
-    if module == "evaluate":
-        config = []
-    return [
-        *(sys.executable, "-m", f"lra_fnet.{module}", f"--workdir={workdir}"),
-        *config,
-    ]
+    return [*program, "--task=listops", "--recipe=quick", *keys]
 
 
 def environment(data) -> dict[str, str]:
