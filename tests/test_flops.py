@@ -10,7 +10,7 @@ import pytest
 from configs.common import common_config
 from lra_fnet.flops import _open, count_flops, forward_flops, inner_programs
 from lra_fnet.mixers import mixer_class, mixer_names
-from lra_fnet.mixers._softmax import attend_by_head
+from lra_fnet.mixers._tiled_attention import attend_by_head
 
 LENGTH, WIDTH = 256, 32
 # XLA counts a transform several times over.

@@ -69,7 +69,7 @@ def _gradients(mixer, params, x, mask):
 
 
 def make_trial(mixer: nn.Module, length: int = LENGTH) -> Trial:
-    """Initialise the mixer for a batch of a full, a nearly full and a half row."""
+    """Initialize the mixer for a batch of a full, a nearly full and a half row."""
     x = some_x(length)
     mask = jnp.arange(length) < jnp.array([[length], [length - 1], [length // 2]])
     params = jax.jit(partial(mixer.init, train=False))(jax.random.key(0), x, mask)
@@ -102,7 +102,7 @@ def check_mixer(
     try:
         trial = make_trial(mixer_type(**hyperparameters))
     except Exception as error:  # anything may be wrong in a file that is being written
-        yield Finding("parameters are initialised", False, _first_line(error))
+        yield Finding("parameters are initialized", False, _first_line(error))
         return
     for check in properties or PROPERTIES:
         try:
