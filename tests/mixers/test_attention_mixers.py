@@ -10,8 +10,8 @@ import pytest
 from jax.test_util import check_grads
 
 from lra_fnet.dropout import dropout_key
-from lra_fnet.mixers import _softmax, mixer_class
-from lra_fnet.mixers._softmax import attend_by_head, keys_of_a_tile
+from lra_fnet.mixers import _tiled_attention, mixer_class
+from lra_fnet.mixers._tiled_attention import attend_by_head, keys_of_a_tile
 from lra_fnet.mixers.chordmixer import chord_offsets
 from lra_fnet.mixers.nystromformer import pseudoinverse, segment_means
 from lra_fnet.mixers.transformer_rope import real_first
@@ -116,8 +116,8 @@ def heads_and_mask(length=24):
 def test_attention_by_head_and_its_gradients_are_those_of_whole_attention(
     tile, monkeypatch
 ):
-    monkeypatch.setattr(_softmax, "FEWEST_KEYS", 1)
-    monkeypatch.setattr(_softmax, "MOST_WEIGHTS", 24 * tile)
+    monkeypatch.setattr(_tiled_attention, "FEWEST_KEYS", 1)
+    monkeypatch.setattr(_tiled_attention, "MOST_WEIGHTS", 24 * tile)
     *heads, mask = heads_and_mask()
     assert keys_of_a_tile(24, 24) == tile
     outcomes = []
@@ -129,8 +129,8 @@ def test_attention_by_head_and_its_gradients_are_those_of_whole_attention(
 
 
 def test_attention_by_head_differentiates_what_it_dropped(monkeypatch):
-    monkeypatch.setattr(_softmax, "FEWEST_KEYS", 1)
-    monkeypatch.setattr(_softmax, "MOST_WEIGHTS", 24 * 8)
+    monkeypatch.setattr(_tiled_attention, "FEWEST_KEYS", 1)
+    monkeypatch.setattr(_tiled_attention, "MOST_WEIGHTS", 24 * 8)
     *heads, mask = heads_and_mask()
     heads = [x / 3 for x in heads]
     attend = partial(attend_by_head, mask=mask, dropout_rate=0.5)
@@ -143,8 +143,8 @@ def test_attention_by_head_differentiates_what_it_dropped(monkeypatch):
 
 
 def test_attention_by_head_drops_weights_and_keeps_their_mean(monkeypatch):
-    monkeypatch.setattr(_softmax, "FEWEST_KEYS", 1)
-    monkeypatch.setattr(_softmax, "MOST_WEIGHTS", 24 * 8)
+    monkeypatch.setattr(_tiled_attention, "FEWEST_KEYS", 1)
+    monkeypatch.setattr(_tiled_attention, "MOST_WEIGHTS", 24 * 8)
     *heads, mask = heads_and_mask()
     attend = partial(attend_by_head, *heads, mask, dropout_rate=0.5)
     draws = jax.lax.map(
@@ -316,7 +316,7 @@ def test_the_convolution_is_a_loop_over_its_kernel(depthwise):
 
 
 @pytest.mark.parametrize("depthwise", [True, False])
-def test_the_convolution_sees_its_neighbours_and_no_further(depthwise):
+def test_the_convolution_sees_its_neighbors_and_no_further(depthwise):
     x, mask = some_x(), jnp.ones((3, LENGTH), bool)
     mixer, params = made("cnn", x, mask, depthwise=depthwise)
     gradient = jax.grad(lambda x: run(mixer, params, x, mask)[0, 9].sum())(x)

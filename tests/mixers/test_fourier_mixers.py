@@ -208,7 +208,7 @@ def reach(mixer, params, length, width, position):
     return np.flatnonzero(np.abs(gradient[0]).max(axis=-1) > 1e-7)
 
 
-def test_the_gate_reaches_everywhere_and_its_kernel_the_neighbours():
+def test_the_gate_reaches_everywhere_and_its_kernel_the_neighbors():
     x = some_x(37, 8)
     mixer, params, _ = made("fnet_gate", x)
     assert len(reach(mixer, params, 37, 8, 18)) == 37

@@ -8,7 +8,7 @@ from scipy.linalg import toeplitz
 from scipy.special import erf, expit
 
 from lra_fnet.mixers import mixer_class
-from lra_fnet.mixers._long_convolution import exponential_sum
+from lra_fnet.mixers._convolution import exponential_sum
 from lra_fnet.mixers._recurrence import linear_recurrence
 from lra_fnet.mixers.hyena import decay_windows, position_encoding
 from lra_fnet.mixers.mega import laplace
