@@ -88,6 +88,15 @@ def make_optimizer(
     return optax.chain(clip, adamw, slower)
 
 
+def descent_direction(gradients: optax.Updates) -> optax.Updates:
+    """Return gradients whose negative leads downhill for complex parameters, too.
+
+    The gradient that JAX returns for a complex number is the conjugate of the direction
+    of steepest ascent.
+    """
+    return jax.tree.map(jnp.conj, gradients)
+
+
 def _is_decayed(params: optax.Params) -> optax.Params:
     """Tell matrices from biases, normalisation scales and state spaces."""
     return jax.tree.map(

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
 import numpy as np
 import pydantic
@@ -28,6 +28,7 @@ RESULT_FILE = "result.json"
 FAILURE_FILE = "failure.json"
 PREDICTIONS_FILE = "test_predictions.npy"
 CORRECT_FILE = "test_correct.npy"
+Kind = TypeVar("Kind", bound="File")
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")
 LARGEST = 2**53  # whole numbers up to here are the same in every JSON reader
 
@@ -83,7 +84,7 @@ class File(Record):
     renamed: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls: type[Kind], path: Path) -> Kind:
         """Read a file, also one of an earlier version.
 
         Raises:
@@ -92,7 +93,7 @@ class File(Record):
         return cls.parse(_parsed(path), path)
 
     @classmethod
-    def parse(cls, content: Any, path: Path) -> Self:
+    def parse(cls: type[Kind], content: Any, path: Path) -> Kind:
         """Return the content of a file as this type; see `read`."""
         try:
             return cls.model_validate(cls._upgraded(content))
@@ -131,7 +132,7 @@ class Counts(Record):
     """Answers."""
 
     @pydantic.model_validator(mode="after")
-    def _is_possible(self) -> Self:
+    def _is_possible(self) -> "Counts":
         """Check that no more answers are right than there are."""
         if self.correct > self.examples:
             raise _impossible(
@@ -443,7 +444,7 @@ class SpeedResult(File):
     """What repeats the measurement."""
 
     @pydantic.model_validator(mode="after")
-    def _is_measured(self) -> Self:
+    def _is_measured(self) -> "SpeedResult":
         """Check that nothing is missing where all went well."""
         for name in ("train_steps_per_second", "inference_seconds", "peak_memory"):
             if self.status == "ok" and getattr(self, name) is None:

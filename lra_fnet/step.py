@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from lra_fnet.dropout import dropout_key
 from lra_fnet.hosts import put
+from lra_fnet.optimizer import descent_direction
 from lra_fnet.metrics import Sums, classification_sums
 
 # An array; JAX rebuilds its trees with placeholders of other types in the same places.
@@ -184,6 +185,7 @@ class Program:
         else:
             gradients, sums = self._accumulated(gradient, state.params, batch, key)
         gradients, sums = jax.lax.psum((gradients, sums), "data")
+        gradients = descent_direction(gradients)
         updates, opt_state = self.optimizer.update(
             gradients, state.opt_state, state.params
         )
