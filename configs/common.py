@@ -1,4 +1,4 @@
-"""Every knob once, with its unit or source; the files beside this one say what differs.
+"""Every setting once, with unit or source; each task has a file that says what differs.
 
 Sections are handed whole to the one constructor that reads them, so a key that
 nothing reads is an error. `run` and the seeds cannot change what a trained model is
@@ -28,7 +28,7 @@ def common_config() -> ConfigDict:
     config.hybrid.num_layers = 0  # how many of num_layers
     config.hybrid.layout = "top"  # "bottom", "middle", "mixed" or "top"
 
-    # Data: the options of the task, in its own file.
+    # Data: options of the task; see its own file.
     config.data = ConfigDict()
 
     config.encoder = ConfigDict()
@@ -97,7 +97,7 @@ def set_quick(config: ConfigDict) -> None:
 
 
 def set_strong(config: ConfigDict, weight_decay: float, warmup_steps: int) -> None:
-    """Set the optimiser that the strongest published models have in common.
+    """Set the optimizer that the strongest published models have in common.
 
     AdamW with its usual constants, no decay of biases and norms, a clipped gradient,
     and half a cosine after the warm-up, as S5, S4 and Mega.
