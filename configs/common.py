@@ -13,7 +13,7 @@ from tasks import check_choice
 
 
 def common_config() -> ConfigDict:
-    """Return the knobs shared by all tasks, at the values LRA uses for most."""
+    """Return the settings shared by all tasks, at the values LRA uses for most."""
     config = ConfigDict()
     config.task = ""  # a file of tasks/
     config.recipe = ""  # the named budget; a result carries it
@@ -45,7 +45,7 @@ def common_config() -> ConfigDict:
     # Mixers: their hyperparameters are fields of the classes in lra_fnet/mixers, with
     # defaults, units and sources there. --config.mixers.NAME.KEY=VALUE changes one.
     config.mixers = ConfigDict()
-    # What a recipe sets for every mixer that has a field of the name, such as num_heads.
+    # What a recipe sets for every mixer with a field of the name, such as num_heads.
     config.every_mixer = ConfigDict()
 
     # AdamW with LRA's constants (lra_benchmarks/utils/train_utils.py).

@@ -134,7 +134,7 @@ def mixers(arguments: Arguments) -> None:
 
 
 def check_mixer(arguments: Arguments) -> None:
-    """Hold a mixer, or all of them, to the contract."""
+    """Check a mixer, or all of them, against the contract."""
     from lra_fnet.mixers.contract import check_and_print
 
     end_if_failed(check_and_print(arguments.mixer))

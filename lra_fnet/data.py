@@ -36,7 +36,7 @@ FEATURES = "test_features.npz"  # not in the checksum: no model sees what is in 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Hold the splits of a task as memory-mapped arrays, and what is known of them."""
+    """The splits of a task as memory-mapped arrays, and what is known of them."""
 
     splits: Mapping[str, Split]
     manifest: Mapping[str, Any]
@@ -178,7 +178,7 @@ def _write_cache(task: Task, aside: Path) -> None:
         "source": task.source,
         "provenance": dict(task.provenance),
         "validation_is_test": task.validation_is_test,
-        "splits": {name: summarise(task, splits[name]) for name in SPLITS},
+        "splits": {name: summarize(task, splits[name]) for name in SPLITS},
         "trivial_baselines": dict(task.trivial_baselines(splits)),
         "files": _checksums(aside),
         "features": _file_digest(aside / FEATURES),
@@ -193,7 +193,7 @@ def _write_cache(task: Task, aside: Path) -> None:
 
 
 def check_split(task: Task, name: str, split: Split) -> None:
-    """Hold a split to the facts its task states.
+    """Check a split against the facts its task states.
 
     Raises:
       DataError: shape, ids or labels are not what the task says.
@@ -226,7 +226,7 @@ def check_split(task: Task, name: str, split: Split) -> None:
             )
 
 
-def summarise(task: Task, split: Split) -> dict[str, Any]:
+def summarize(task: Task, split: Split) -> dict[str, Any]:
     """Return count, label histogram and quantiles of the length in tokens."""
     histogram = np.bincount(split.labels, minlength=task.num_classes)
     lengths = np.full(len(split), task.max_length)

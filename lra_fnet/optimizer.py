@@ -1,4 +1,4 @@
-"""Learning-rate schedules and the optimiser."""
+"""Learning-rate schedules and the optimizer."""
 
 from functools import partial
 
@@ -98,7 +98,7 @@ def descent_direction(gradients: optax.Updates) -> optax.Updates:
 
 
 def _is_decayed(params: optax.Params) -> optax.Params:
-    """Tell matrices from biases, normalisation scales and state spaces."""
+    """Tell matrices from biases, normalization scales and state spaces."""
     return jax.tree.map(
         lambda p, of_state_space: p.ndim >= 2 and not of_state_space,
         params,
