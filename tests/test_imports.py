@@ -10,8 +10,8 @@ from tiny_runs import ROOT
 FORBIDDEN = [
     ("configs.listops", ["jax", "flax", "numba", "lra_fnet"]),
     ("tasks.listops", ["jax", "flax", "lra_fnet", "tensorflow"]),
-    ("lra_fnet.mixers.fnet", ["tasks", "configs", "ml_collections", "tensorflow"]),
-    ("lra_fnet.mixers.transformer", ["tasks", "configs", "ml_collections"]),
+    ("lra_fnet.mixers.fnet", ["tasks.listops", "configs", "ml_collections", "tensorflow"]),
+    ("lra_fnet.mixers.transformer", ["tasks.listops", "configs", "ml_collections"]),
     ("lra_fnet.model", ["tasks", "configs", "ml_collections", "tensorflow"]),
     ("lra_fnet.step", ["tasks", "configs", "ml_collections", "tensorflow"]),
     ("lra_fnet.train", ["tensorflow", "tensorflow_datasets", "configs", "flax.nnx"]),
@@ -21,7 +21,7 @@ FORBIDDEN = [
     ("lra_fnet.mixers", ["jax", "flax", "tensorflow", "configs"]),
     ("lra_fnet.report.statistics", ["jax", "flax", "tensorflow"]),
     ("lra_fnet.report.published", ["jax", "flax", "tensorflow"]),
-    ("lra_fnet.report.__main__", ["jax", "flax", "tensorflow", "matplotlib.pyplot"]),
+    ("lra_fnet.report.page", ["jax", "flax", "tensorflow", "matplotlib.pyplot"]),
 ]
 
 
