@@ -163,7 +163,7 @@ def add_mixer(config: ConfigDict, name: str) -> None:
         config.mixers[name] = ConfigDict(default_values(name, config.every_mixer))
 
 
-def default_values(name: str, common: Mapping[str, Any]) -> dict[str, Any]:
+def default_values(name: str, common: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
     """Return the hyperparameters of a mixer: `common` ones, else its class's defaults.
 
     Raises:
@@ -325,7 +325,9 @@ def differences(old: Resolved, new: Resolved) -> list[str]:
     return [f"{key}: {before} -> {after}" for key, (before, after) in pairs]
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def _leaves(
+    tree: Mapping[str, Any] | ConfigDict, prefix: str = ""
+) -> list[tuple[str, Any]]:
     """List the leaves of nested mappings with dotted keys."""
     leaves = []
     for key, value in tree.items():
