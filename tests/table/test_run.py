@@ -12,80 +12,80 @@ from collections import Counter
 
 import pytest
 
-from configs.grid import Row
-from lra_fnet.cli import NO_DATA
-from lra_fnet.hosts import StopSignals
-from lra_fnet.table import display, standing
-from lra_fnet.table.attempt import Ending, log_path
-from lra_fnet.table.cells import Cell, make_cells
-from lra_fnet.table.display import Display
-from lra_fnet.table.estimate import Cost
-from lra_fnet.table.progress import Progress, State
-from lra_fnet.table.runner import Runner
-from lra_fnet.table.speeds import Speeds
+from lra_fnet.__main__ import main, parse
+from lra_fnet.hosts import ALONE, BY_HAND, StopSignals
+from lra_fnet.result import Failure, make_failure
+from lra_fnet.table import jobs, run
+from lra_fnet.table.jobs import FAILURE_FILE, Job, State, Status
 from lra_fnet.workdir import FolderLock
 from tiny_runs import ROOT, TINY, environment
 
-# Of the library that loads config files by their paths.
-pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
-
-# Stands for the trainer: locks its folder, says that it runs, ends as it is told to.
+# Stands for the trainer: notes that it ran, and ends as it is told to. It gets the
+# folder, how to end, and the files that a run would write, and takes no time to start.
 TRAINER = """
-import json, os, sys, time
-from pathlib import Path
-from lra_fnet.workdir import FolderLock
-
-workdir, key, seed, how = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]
-with FolderLock(workdir):
-    with open("ran.txt", "a") as ran:
-        print(workdir.name, file=ran)
-    if how.startswith("wait"):
-        (workdir / "waits").touch()
-        time.sleep(float(how[4:]))
-    if how == "kill":
-        os.kill(os.getpid(), 9)
-    if how == "no data":
-        print("error: there is none\\nget it somewhere", file=sys.stderr)
-        sys.exit(NO_DATA)
-    if how == "fail":
-        sys.exit("first\\nerror: it went wrong")
-    result = {"config_hash": key, "seed": seed, "data": {"checksum": "c"}}
-    result["test"] = {"accuracy": 0.5}
-    (workdir / "result.json").write_text(json.dumps(result))
-""".replace("NO_DATA", str(NO_DATA))
+import os, sys, time
+workdir, how, result, failure = sys.argv[1:]
+with open("ran.txt", "a") as ran:
+    print(os.path.basename(workdir), file=ran)
+if how.startswith("wait"):
+    open(f"{workdir}/waits", "w").close()
+    time.sleep(float(how[4:]))
+if how == "kill":
+    os.kill(os.getpid(), 9)
+if how == "vanish":
+    sys.exit("some words")
+if how in ("fail", "no data"):
+    open(f"{workdir}/failure.json", "w").write(failure)
+    sys.exit(1)
+open(f"{workdir}/result.json", "w").write(result)
+"""
+REASONS = {"fail": ("memory", "it did not fit"), "no data": ("data", "none\nget it")}
 
 
-class Table:
-    """A table whose runs take no time, in a folder of its own."""
+def result_of(job):
+    return {
+        "schema": 3,
+        "task": job.task,
+        "mixer": job.mixer,
+        "recipe": job.recipe,
+        "seed": job.seed,
+        "config_hash": job.config_hash,
+        "data": {"source": "generated", "checksum": "c"},
+        "test": {"correct": 50, "examples": 100},
+    }
+
+
+class Fixture:
+    """Tables whose runs take no time, in a folder of their own."""
 
     def __init__(self, folder, monkeypatch):
         self.folder = folder
-        self.how = {}  # how the cells of a model end, or of a task; else well
+        self.how = {}  # how the runs of a mixer end, or of a task; else well
         monkeypatch.chdir(folder)
-        monkeypatch.setenv("PYTHONPATH", str(ROOT))
-        monkeypatch.setattr(Cell, "command", property(self.command))
+        monkeypatch.delenv("LRA_DATA", raising=False)
+        monkeypatch.setattr(Job, "command", property(self.command))
 
-    def command(self, cell):
-        row = cell.protocol.row
-        how = self.how.get(row.model) or self.how.get(row.task) or "well"
-        arguments = [str(cell.workdir), cell.protocol.config_hash, str(cell.seed), how]
-        return [sys.executable, "-c", TRAINER, *arguments]
+    def command(self, job):
+        how = self.how.get(job.mixer) or self.how.get(job.task) or "well"
+        failure = make_failure(job.config, *REASONS.get(how, ("error", "-")), 7)
+        files = [json.dumps(content) for content in (result_of(job), failure.as_json())]
+        program = [sys.executable, "-I", "-S", "-c", TRAINER]
+        return [*program, str(job.workdir), how, *files]
 
-    def cells(self, tasks=("listops",), models=("fnet", "linear"), seeds=2):
-        rows = [Row(t, m, "quick", seeds) for t in tasks for m in models]
-        return make_cells(rows)
+    def jobs(self, tasks="listops", mixers="fnet linear", seeds=2):
+        typed = [f"--tasks={tasks}", f"--mixers={mixers}", f"--seeds={seeds}"]
+        return jobs.make_jobs(parse(["table", *typed, "--recipe=quick"]))
 
-    def runner(self, cells, stop=None):
-        costs = {cell.protocol: Cost(1.0, 1) for cell in cells}
-        progress = Progress(cells, costs, Speeds(None))
-        return Runner(progress, Display(progress), stop or StopSignals())
+    def table(self, chosen, retry=True, stop=None):
+        results = jobs.read_results(jobs.RUNS)
+        statuses = {job: jobs.find_status(job, results, retry) for job in chosen}
+        return run.Table(statuses, stop or StopSignals())
 
-    def fill(self, cells, retry=True, stop=None):
-        """Do as the command does; return the states in the order of the cells."""
-        runner = self.runner(cells, stop)
-        runner.look_up(standing.by_key(standing.read_results(standing.RUNS)), retry)
-        runner.run()
-        return [runner._progress.states[cell] for cell in cells], runner
+    def fill(self, chosen, **options):
+        """Run the jobs; return their statuses."""
+        table = self.table(chosen, **options)
+        table.run()
+        return [table.statuses[job] for job in chosen]
 
     def ran(self):
         """Return how often each folder has been trained in."""
@@ -94,8 +94,13 @@ class Table:
 
 
 @pytest.fixture
-def table(tmp_path, monkeypatch):
-    return Table(tmp_path, monkeypatch)
+def fake(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(run, "WAIT_SECONDS", 0.05)
+    return Fixture(tmp_path, monkeypatch)
+
+
+DONE = Status(State.DONE)
 
 
 def wait_for(condition, seconds=60.0):
@@ -106,216 +111,231 @@ def wait_for(condition, seconds=60.0):
         time.sleep(0.02)
 
 
-def test_a_failing_cell_does_not_stop_the_others_and_says_why(table, capsys):
-    cells = table.cells()
-    table.how["fnet"] = "fail"
-    states, runner = table.fill(cells)
-    assert states == [State.FAILED] * 2 + [State.DONE] * 2
-    assert runner.reasons == dict.fromkeys(cells[:2], "it went wrong")
-    recorded = json.loads((cells[0].workdir / standing.FAILURE_FILE).read_text())
-    assert recorded["reason"] == "it went wrong" and recorded["exit_status"] == 1
-    assert "error: it went wrong" in log_path(cells[0]).read_text()
+def test_a_failing_run_is_reported_with_its_reason_and_the_rest_continue(fake, capsys):
+    chosen = fake.jobs()
+    fake.how["fnet"] = "fail"
+    failed = Status(State.FAILED, "it did not fit")
+    assert fake.fill(chosen) == [failed] * 2 + [DONE] * 2
+    assert chosen[0].output.read_text().startswith(f"$ {sys.executable} ")
     shown = capsys.readouterr().out
-    assert "    first\n    error: it went wrong\n" in shown
+    assert "[1/4] fnet on listops, seed 0: FAILED: it did not fit; see runs/" in shown
+    assert "[4/4] linear on listops, seed 1: 50.00 % in 00:0" in shown
+    assert "4 runs: 2 done, 2 failed\n  failed: fnet on listops, seed 0: it" in shown
     assert not {*"\r\x1b"} & {*shown}  # nothing but lines: this is no terminal
-    listed = display.summary(runner._progress, runner.reasons, runner.missing)
-    assert listed[0] == "4 cells: 2 done, 2 failed"
-    assert sum("it went wrong" in line for line in listed) == 2
 
 
-def test_the_next_table_tries_failed_cells_again_unless_told_not_to(table):
-    cells = table.cells(models=("fnet",))
-    table.how["fnet"] = "fail"
-    table.fill(cells)
-    del table.how["fnet"]
-    states, runner = table.fill(cells, retry=False)
-    assert states == [State.FAILED] * 2 and {*table.ran().values()} == {1}
-    assert {*runner.reasons.values()} == {"it went wrong"}
-    states, _ = table.fill(cells)
-    assert states == [State.DONE] * 2 and standing.read_failure(cells[0]) is None
+def test_failed_runs_are_tried_again_unless_told_not_to(fake):
+    chosen = fake.jobs(mixers="fnet")
+    fake.how["fnet"] = "fail"
+    fake.fill(chosen)
+    del fake.how["fnet"]
+    assert {status.state for status in fake.fill(chosen, retry=False)} == {State.FAILED}
+    assert {*fake.ran().values()} == {1}
+    assert fake.fill(chosen) == [DONE] * 2
+    assert jobs.read_failure(chosen[0]) is None
 
 
-def test_what_is_finished_is_not_run_again(table):
-    cells = table.cells()
-    table.fill(cells[:1])
-    states, _ = table.fill(cells)
-    assert states == [State.DONE] * 4 and {*table.ran().values()} == {1}
-    assert table.fill(cells)[0] == states and {*table.ran().values()} == {1}
-
-
-def test_a_run_that_the_system_kills_has_failed(table):
-    cells = table.cells(models=("fnet",), seeds=1)
-    table.how["fnet"] = "kill"
-    states, runner = table.fill(cells)
-    assert states == [State.FAILED] and "signal 9" in runner.reasons[cells[0]]
+def test_what_is_finished_is_not_run_again(fake):
+    chosen = fake.jobs()
+    fake.fill(chosen[:1])
+    assert fake.fill(chosen) == [DONE] * 4 and {*fake.ran().values()} == {1}
+    assert fake.fill(chosen) == [DONE] * 4 and {*fake.ran().values()} == {1}
 
 
 @pytest.mark.parametrize(
-    ("lines", "reason"),
+    ("how", "kind", "reason"),
     [
-        (("Traceback:", "jax.JaxRuntimeError: no room", "For simplicity"), "no room"),
-        (("error: bad key", "have: others"), "bad key"),
-        (("some words",), "some words"),
-        ((), "status 3"),
+        ("kill", "killed", "killed by signal 9 (SIGKILL), as systems do that run out"),
+        ("vanish", "error", "exit status 1; see output.log"),
     ],
 )
-def test_the_reason_of_a_failure_is_what_the_run_said(lines, reason):
-    assert reason in Ending(3, lines).reason
+def test_a_failure_that_the_run_could_not_record_is_recorded(fake, how, kind, reason):
+    chosen = fake.jobs(mixers="fnet", seeds=1)
+    fake.how["fnet"] = how
+    fake.fill(chosen)
+    failure = Failure.read(chosen[0].workdir / FAILURE_FILE)
+    assert failure.kind == kind and failure.reason.startswith(reason)
+    assert failure.config_hash == chosen[0].config_hash
+    words = chosen[0].output.read_text().splitlines()[1:]
+    assert ("some words" in words) == (how == "vanish")
 
 
-def test_a_task_without_data_is_left_out_with_one_message(table, capsys):
-    cells = table.cells(tasks=("listops", "pathfinder"), models=("fnet", "linear"))
-    table.how["listops"] = "no data"
-    states, runner = table.fill(cells)
-    assert states == [State.MISSING] * 4 + [State.DONE] * 4
-    assert sum("listops" not in str(name) for name in table.ran()) == 5
-    shown = capsys.readouterr().out
-    assert shown.count("listops: no data") == 1 and "get it somewhere" in shown
-    listed = display.summary(runner._progress, runner.reasons, runner.missing)
-    assert "  no data: listops: there is none" in listed
+def test_a_run_that_somebody_stops_has_failed():
+    assert run.explain(128 + signal.SIGTERM) == run.explain(-signal.SIGTERM)
+    assert run.explain(-15) == ("killed", "killed by signal 15 (SIGTERM)")
 
 
-def test_two_tables_in_a_folder_share_the_work(table, capsys):
-    table.how["fnet"] = "wait0.3"
+def test_a_task_without_data_is_left_out_with_one_message(fake, capsys):
+    chosen = fake.jobs(tasks="listops pathfinder")
+    fake.how["listops"] = "no data"
+    missing = Status(State.NO_DATA, "none\nget it")
+    assert fake.fill(chosen) == [missing] * 4 + [DONE] * 4
+    assert len(fake.ran()) == 5 and {*fake.ran().values()} == {1}
+    said = capsys.readouterr().out.splitlines()
+    assert said.count("listops: no data, its runs are left out") == 1
+    assert said[-3:-1] == ["    none", "    get it"]
+    assert 'sources="listops=SOURCE:FOLDER"' in said[-1]
+
+
+def test_two_tables_in_a_folder_share_the_jobs(fake, capsys):
+    fake.how["fnet"] = "wait0.2"
     outcomes = []
-
-    def fill():
-        outcomes.append(table.fill(table.cells(seeds=3))[0])
-
-    tables = [threading.Thread(target=fill) for _ in range(2)]
+    tables = [
+        threading.Thread(target=lambda: outcomes.append(fake.fill(fake.jobs(seeds=3))))
+        for _ in range(2)
+    ]
     for thread in tables:
         thread.start()
     for thread in tables:
         thread.join()
-    assert outcomes == [[State.DONE] * 6] * 2
-    assert len(table.ran()) == 6 and {*table.ran().values()} == {1}
+    assert outcomes == [[DONE] * 6] * 2
+    assert len(fake.ran()) == 6 and {*fake.ran().values()} == {1}
     assert "by another process" in capsys.readouterr().out
 
 
-def test_a_failure_that_another_table_meets_meanwhile_is_not_tried_again(table):
-    cells = table.cells(models=("fnet",), seeds=1)
-    runner = table.runner(cells)
-    standing.write_failure(cells[0], "met by the other", 1)
-    runner.run()
-    assert runner.reasons == {cells[0]: "met by the other"} and not table.ran()
+def test_a_failure_in_another_table_meanwhile_is_not_tried_again(fake):
+    chosen = fake.jobs(mixers="fnet", seeds=1)
+    table = fake.table(chosen)
+    chosen[0].workdir.mkdir(parents=True)
+    failure = make_failure(chosen[0].config, "error", "met by the other", 1)
+    failure.write(chosen[0].workdir / FAILURE_FILE)
+    table.run()
+    assert [*table.statuses.values()] == [Status(State.FAILED, "met by the other")]
+    assert not fake.ran()
 
 
-def test_a_cell_whose_run_outlives_its_table_is_waited_for(table, capsys):
-    cells = table.cells()
-    held, released = FolderLock(cells[0].workdir), []
+def test_a_run_that_outlives_its_table_is_waited_for(fake, capsys):
+    chosen, seen = fake.jobs(), []
 
     def release():  # as the system does when the process ends
-        wait_for(lambda: len(table.ran()) == 3)
-        released.append(dict(table.ran()))
+        wait_for(lambda: len(fake.ran()) == 3)
+        seen.append(dict(fake.ran()))
         held.__exit__(None, None, None)
 
-    with held:
+    with FolderLock(chosen[0].workdir) as held:
         thread = threading.Thread(target=release)
         thread.start()
-        states, _ = table.fill(cells)
+        assert fake.fill(chosen) == [DONE] * 4
         thread.join()
-    assert states == [State.DONE] * 4 and {*table.ran().values()} == {1}
-    assert cells[0].workdir.name not in released[0]
+    assert chosen[0].workdir.name not in seen[0]
+    assert {*fake.ran().values()} == {1}
     assert f"process {os.getpid()} runs it" in capsys.readouterr().out
 
 
-def test_a_signal_is_handed_on_and_the_cell_stays_open(table):
-    cells, stop = table.cells(models=("fnet",)), StopSignals()
-    table.how["fnet"] = "wait60"
+def test_a_signal_is_handed_on_and_the_job_stays_open(fake):
+    chosen, stop = fake.jobs(mixers="fnet"), StopSignals()
+    fake.how["fnet"] = "wait60"
 
     def interrupt():
-        wait_for((cells[0].workdir / "waits").exists)
+        wait_for((chosen[0].workdir / "waits").exists)
         stop.received = signal.SIGTERM
 
     thread = threading.Thread(target=interrupt)
     thread.start()
     started = time.monotonic()
-    states, runner = table.fill(cells, stop=stop)
+    assert fake.fill(chosen, stop=stop) == [Status(State.TO_RUN)] * 2
     thread.join()
-    assert time.monotonic() - started < 30 and len(table.ran()) == 1
-    assert states == [State.LEFT] * 2 and not runner.reasons
-    assert standing.read_failure(cells[0]) is None
+    assert time.monotonic() - started < 30 and len(fake.ran()) == 1
+    assert jobs.read_failure(chosen[0]) is None
 
 
-def test_on_a_terminal_there_is_a_bar(table, monkeypatch):
+def test_on_a_terminal_there_is_a_bar(fake, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):
             return True
 
-    cells = table.cells()
+    chosen = fake.jobs()
+    fake.how["linear"] = "wait0.2"
     monkeypatch.setattr(sys, "stdout", Terminal())
-    with table.runner(cells)._display as shown:
-        shown.update()
-    assert "0 done, 4 left | time left unknown" in sys.stdout.getvalue()
+    fake.fill(chosen)
+    shown = sys.stdout.getvalue()
+    assert (
+        "| 2/4 [00:0" in shown and "linear on listops, seed 0, step 0 of 600" in shown
+    )
+
+
+# -- The command -------------------------------------------------------------------
+
+TYPED = ["table", "--tasks=listops", "--mixers=fnet", "--recipe=quick", "--seeds=2"]
+
+
+def test_the_exit_status_tells_whether_every_job_has_a_result(fake, capsys):
+    fake.how["fnet"] = "fail"
+    assert main([*TYPED, "--dry"]) == 0 and list(fake.folder.iterdir()) == []
+    assert "2 runs: 2 to run" in capsys.readouterr().out
+    assert main(TYPED) == 1 and main([*TYPED, "--no-retry"]) == 1
+    fake.how.clear()
+    assert main(TYPED) == 0 and len(fake.ran()) == 2
+
+
+def test_a_table_is_not_taken_for_a_part_of_one_run_on_several_hosts(
+    fake, monkeypatch, capsys
+):
+    run.check_alone({"SLURM_NTASKS": "4", "SLURM_ARRAY_TASK_ID": "2"})
+    for name, value in zip(BY_HAND, ("localhost:1234", "2", "0"), strict=True):
+        monkeypatch.setenv(name, value)
+    assert main([*TYPED, "--dry"]) == 1
+    assert "set LRA_ALONE=1" in capsys.readouterr().err
+    monkeypatch.setenv(ALONE, "1")
+    assert main([*TYPED, "--dry"]) == 0
 
 
 # -- The command itself, with real runs --------------------------------------------
 
 STEPS = 600
-FLAGS = TINY | {"train.num_steps": STEPS, "train.eval_every": 300}
-FLAGS |= {"run.checkpoint_every": 20, "num_layers": 1}
+FLAGS = TINY | {"train.num_steps": STEPS, "train.eval_every": 300, "num_layers": 1}
+FLAGS |= {"run.checkpoint_every": 20}
 
 
 def start(folder):
-    """Start the command; it fills two models by two seeds."""
-    keys = " ".join(f"--config.{key}={value}" for key, value in FLAGS.items())
-    program = [sys.executable, "-m", "lra_fnet.table", "--tasks=listops"]
-    typed = [
-        "--models=ff_only linear",
-        "--seeds=2",
-        "--recipe=quick",
-        f"--flags={keys}",
-    ]
+    """Start a table of one mixer and two seeds."""
+    typed = ["--tasks=listops", "--mixers=ff_only", "--seeds=2", "--recipe=quick"]
+    keys = [f"--config.{key}={value}" for key, value in FLAGS.items()]
     return subprocess.Popen(
-        [*program, *typed],
+        [sys.executable, "-m", "lra_fnet", "table", *typed, *keys],
         cwd=folder,
-        env=environment(folder / "data"),
+        env=environment(folder / "data") | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
 
 
-def logged(folder, name):
+def logged(folder, seed):
     """Return what a run has logged so far."""
-    paths = list(folder.glob(f"runs/listops/{name}-*/metrics.jsonl"))
+    paths = list(folder.glob(f"runs/listops/ff_only-quick-seed{seed}-*/metrics.jsonl"))
     lines = paths[0].read_text().splitlines() if paths else []
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 
-def has_trained(folder, name):
-    return any(record["event"] == "train" for record in logged(folder, name))
+def has_trained(folder, seed):
+    return any(record["event"] == "train" for record in logged(folder, seed))
 
 
-def test_a_grid_survives_an_interruption_and_a_kill(tmp_path):
+def test_a_table_survives_an_interruption_and_a_kill(tmp_path):
     table = start(tmp_path)
-    wait_for(lambda: has_trained(tmp_path, "ff_only-quick-seed0"), 240)
+    wait_for(lambda: has_trained(tmp_path, 0), 240)
     table.send_signal(signal.SIGINT)
     said = table.communicate(timeout=120)[0]
     assert table.returncode == 130, said
     assert not list(tmp_path.rglob("failure.json"))
-    saved = list(
-        tmp_path.glob("runs/listops/ff_only-quick-seed0-*/checkpoints/*.msgpack")
-    )
-    assert len(saved) > 0
+    assert list(tmp_path.glob("runs/listops/*-seed0-*/checkpoints/*.msgpack"))
 
     table = start(tmp_path)
-    wait_for(lambda: has_trained(tmp_path, "ff_only-quick-seed1"), 240)
+    wait_for(lambda: has_trained(tmp_path, 1), 240)
     table.kill()
     said = table.communicate()[0]
-    finished = list(tmp_path.glob("runs/listops/ff_only-quick-seed0-*/result.json"))
-    assert len(finished) == 1, said
-    written = finished[0].stat().st_mtime_ns
+    (finished,) = tmp_path.glob("runs/listops/*-seed0-*/result.json")
+    written = finished.stat().st_mtime_ns
 
     table = start(tmp_path)
     said = table.communicate(timeout=400)[0]
-    assert table.returncode == 0 and "4 cells: 4 done" in said, said
-    assert finished[0].stat().st_mtime_ns == written
-    assert len(list(tmp_path.rglob("result.json"))) == 4
-    for name in ("ff_only-quick-seed0", "ff_only-quick-seed1", "linear-quick-seed1"):
-        events = logged(tmp_path, name)
-        steps = [record["step"] for record in events if record["event"] == "train"]
+    assert table.returncode == 0 and "2 runs: 2 done" in said, said
+    assert finished.stat().st_mtime_ns == written
+    for seed in range(2):
+        train = [r for r in logged(tmp_path, seed) if r["event"] == "train"]
+        steps = [record["step"] for record in train]
         assert steps == sorted({*steps}) and steps[-1] == STEPS
-        assert sum(r["num_steps"] for r in events if r["event"] == "train") == STEPS
-    compiled = [r["event"] for r in logged(tmp_path, "ff_only-quick-seed1")]
-    assert compiled.count("compile") == 1  # the run outlived the table, and was left
+        assert sum(record["num_steps"] for record in train) == STEPS
+    events = [record["event"] for record in logged(tmp_path, 1)]
+    assert events.count("compile") == 1  # the run outlived the table, and was left
