@@ -398,7 +398,8 @@ def totals(statuses: Collection[Status]) -> str:
     """
     found = Counter(status.state for status in statuses)
     counts = [f"{found[state]} {state.value}" for state in State if found[state]]
-    return f"{len(statuses)} runs: {', '.join(counts)}"
+    total = "1 run" if len(statuses) == 1 else f"{len(statuses)} runs"
+    return f"{total}: {', '.join(counts)}"
 
 
 def summary(statuses: Mapping[Job, Status]) -> list[str]:

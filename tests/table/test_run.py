@@ -18,7 +18,7 @@ from lra_fnet.result import Failure, make_failure
 from lra_fnet.table import jobs, run
 from lra_fnet.table.jobs import FAILURE_FILE, Job, State, Status
 from lra_fnet.workdir import FolderLock
-from tiny_runs import ROOT, TINY, environment
+from tiny_runs import TINY, environment
 
 # Stands for the trainer: notes that it ran, and ends as it is told to. It gets the
 # folder, how to end, and the files that a run would write, and takes no time to start.
@@ -288,54 +288,46 @@ FLAGS |= {"run.checkpoint_every": 20}
 
 
 def start(folder):
-    """Start a table of one mixer and two seeds."""
-    typed = ["--tasks=listops", "--mixers=ff_only", "--seeds=2", "--recipe=quick"]
+    """Start a table of one run."""
+    typed = ["--tasks=listops", "--mixers=ff_only", "--seeds=1", "--recipe=quick"]
     keys = [f"--config.{key}={value}" for key, value in FLAGS.items()]
     return subprocess.Popen(
         [sys.executable, "-m", "lra_fnet", "table", *typed, *keys],
         cwd=folder,
-        env=environment(folder / "data") | {"PYTHONPATH": str(ROOT)},
+        env=environment(folder / "data"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
 
 
-def logged(folder, seed):
-    """Return what a run has logged so far."""
-    paths = list(folder.glob(f"runs/listops/ff_only-quick-seed{seed}-*/metrics.jsonl"))
+def logged(folder, event):
+    """Return the steps of an event that the run has logged so far."""
+    paths = list(folder.glob("runs/listops/*/metrics.jsonl"))
     lines = paths[0].read_text().splitlines() if paths else []
-    return [json.loads(line) for line in lines if line.endswith("}")]
-
-
-def has_trained(folder, seed):
-    return any(record["event"] == "train" for record in logged(folder, seed))
+    records = [json.loads(line) for line in lines if line.endswith("}")]
+    return [record["step"] for record in records if record["event"] == event]
 
 
 def test_a_table_survives_an_interruption_and_a_kill(tmp_path):
     table = start(tmp_path)
-    wait_for(lambda: has_trained(tmp_path, 0), 240)
+    wait_for(lambda: logged(tmp_path, "train"), 240)
     table.send_signal(signal.SIGINT)
-    said = table.communicate(timeout=120)[0]
+    said = table.communicate(timeout=240)[0]
     assert table.returncode == 130, said
     assert not list(tmp_path.rglob("failure.json"))
-    assert list(tmp_path.glob("runs/listops/*-seed0-*/checkpoints/*.msgpack"))
+    assert list(tmp_path.rglob("checkpoints/*.msgpack"))
+    before = max(logged(tmp_path, "train"))
 
     table = start(tmp_path)
-    wait_for(lambda: has_trained(tmp_path, 1), 240)
-    table.kill()
+    wait_for(lambda: max(logged(tmp_path, "train")) > before, 240)
+    table.kill()  # its run goes on
     said = table.communicate()[0]
-    (finished,) = tmp_path.glob("runs/listops/*-seed0-*/result.json")
-    written = finished.stat().st_mtime_ns
+    assert f"continues after step {before}" in said
 
     table = start(tmp_path)
     said = table.communicate(timeout=400)[0]
-    assert table.returncode == 0 and "2 runs: 2 done" in said, said
-    assert finished.stat().st_mtime_ns == written
-    for seed in range(2):
-        train = [r for r in logged(tmp_path, seed) if r["event"] == "train"]
-        steps = [record["step"] for record in train]
-        assert steps == sorted({*steps}) and steps[-1] == STEPS
-        assert sum(record["num_steps"] for record in train) == STEPS
-    events = [record["event"] for record in logged(tmp_path, 1)]
-    assert events.count("compile") == 1  # the run outlived the table, and was left
+    assert table.returncode == 0 and "1 run: 1 done" in said, said
+    steps = logged(tmp_path, "train")
+    assert steps == sorted({*steps}) and steps[-1] == STEPS
+    assert len(logged(tmp_path, "compile")) == 2  # the third table started no run
