@@ -62,7 +62,7 @@ data check-data export: .venv/installed-$(accel) .venv/installed-data
 ##   tasks= mixers= recipe= seeds= sources="text=folder:DIR" shard=3/16 dry=1 retry=0
 table: .venv/installed-$(accel)
 	$(if $(or $(filter text image,$(or $(tasks),$(task),text))),$(if $(filter-out 0,$(dry)),,-@$(MAKE) --no-print-directory .venv/installed-data))
-	$(call verb,table $(if $(tasks),,$(if $(task),--tasks=$(task))) $(call given,tasks mixers recipe seeds sources shard) \
+	$(call verb,table $(if $(tasks),,$(if $(task),--tasks=$(task))) $(call given,tasks mixers recipe seeds sources shard parity) \
 	  $(if $(filter-out 0,$(dry)),--dry) $(if $(filter 0,$(retry)),--no-retry) $(flags))
 
 ## make report               report/index.html, table.md, table.csv, results.csv [runs= to=]
