@@ -87,9 +87,7 @@ new-mixer: .venv/installed-$(accel)
 
 ## make smoke                two steps of every mixer on every task [tasks= mixers=]
 smoke: .venv/installed-$(accel)
-	@folder=$$(mktemp -d) && cd $$folder && PYTHONPATH=$(CURDIR) LRA_DATA=$$folder/data \
-	  $(CURDIR)/$(python) -m lra_fnet table --smoke $(call given,tasks mixers); \
-	  status=$$?; rm -rf $$folder; exit $$status
+	@tools/smoke.sh "$(tasks)" "$(mixers)"
 
 ## make test                 lint, types and tests, offline; make test-all: slow ones, too
 test test-all: lint .venv/installed-data
