@@ -1,9 +1,7 @@
-# make task=listops    trains and evaluates one cell; `make` alone says what else there is.
+# `make` alone says what there is; every target calls one verb of `python -m lra_fnet`.
 
-all_tasks := $(filter-out __init__ common table,$(basename $(notdir $(wildcard configs/*.py))))
-model := fnet
-seed := 0
-seeds := 1
+python := .venv/bin/python
+all_tasks := $(filter-out __init__ common grid,$(basename $(notdir $(wildcard configs/*.py))))
 
 ifndef accel
 accel := $(shell if [ -e /proc/driver/nvidia/version ]; then echo cuda13; \
@@ -12,201 +10,107 @@ endif
 ifeq ($(filter $(accel),cpu cuda13 tpu),)
 $(error unknown accel "$(accel)"; choose cpu, cuda13 or tpu)
 endif
-
-# Where examples come from: source= and data= (a folder or archive), else the config's.
-data_flags := $(addprefix --config.data.source=,$(source)) \
-  $(addprefix --config.data.directory=,$(data))
-
-# ---------------------------------------------------------------------------
-# Commands
-
 ifdef task
 .DEFAULT_GOAL := train
-else
-.DEFAULT_GOAL := help
-endif
-
-.PHONY: help train data check-data export conform new-mixer models docs smoke eval which-run table report speed speed-fourier speed-compare test lint format lock clean
-help:
-	@echo "make task=TASK     train, evaluate and print the result of one cell"
-	@echo "                   TASK     $(all_tasks)"
-	@echo "                   model=   $(model) (default), or another file of lra_fnet/mixers"
-	@echo "                   recipe=  quick (default on CPUs), lra2020 (default elsewhere), strong"
-	@echo "                   seed=    $(seed) (default); seeds=5 trains five from there in one program"
-	@echo "                   parity=  params: sizes with the base Transformer's parameters"
-	@echo "                   workdir= folder of the run; the same command goes on where it stopped"
-	@echo "                   flags=   any config key: flags=\"--config.train.num_steps=100\""
-	@echo "                   source=  where examples come from; sample: small, made up, no network"
-	@echo "                            (not for listops, which is generated); see docs/data.md"
-	@echo "                   data=    the folder or archive of that source"
-	@echo "make data [task=TASK source= data= recipe=]          prepare data, print a summary"
-	@echo "make check-data [task=TASK ...]                      verify prepared data again"
-	@echo "make export task=TASK format=tfds [to=FOLDER ...]    write data for other frameworks"
-	@echo "make models        all mixers: formula, cost, parameters, reference"
-	@echo "make new-mixer name=NAME   begin one of your own"
-	@echo "make conform [model=NAME]  hold it, or all mixers, to the contract"
-	@echo "make smoke [tasks= models=]   two steps of every mixer on every task, LRA sizes"
-	@echo "make eval workdir=RUN   evaluate a saved run in a new process"
-	@echo "make table [tasks= models= recipe=lra2020 seeds=5]   run the missing cells of a grid"
-	@echo "                   dry=1    say what there is to run, for how long; start nothing"
-	@echo "                   shard=   3/16: a fixed sixteenth; sources=\"image=folder:DIR ...\""
-	@echo "                   retry=0  leave failed cells; flags= as above; see docs/table.md"
-	@echo "make report [runs=\"results runs\" to=report]   all results as a page, Markdown and CSV"
-	@echo "make speed [models= lengths= task=text batch=32 limit=300 to=runs/speed]   steps/s,"
-	@echo "                   latency and memory of every mixer against length; goes on"
-	@echo "make speed-compare [sections= task=text to=runs/speed]   FNet against its published"
-	@echo "                   formula, attention, a plain trainer, PyTorch; see docs/performance.md"
-	@echo "make speed-fourier [lengths= widths= to=FILE]   measure which transform is fastest here"
-	@echo "make test          lint, types and tests, offline, minutes on two cores"
-	@echo "make lint, format, lock, clean"
-	@echo
-	@echo "accel=cpu|cuda13|tpu picks the JAX build; here: $(accel). Data lies in ./data,"
-	@echo "or in LRA_DATA. Everything is installed into .venv from requirements/."
-
-ifdef task
 ifeq ($(filter $(task),$(all_tasks)),)
 $(error unknown task "$(task)"; have: $(all_tasks). For example: make task=listops)
 endif
 endif
 
-# Public data sets come through TensorFlow Datasets, installed when they are asked for.
-needs_tfds := $(and $(filter text image,$(task)),$(filter tfds,$(or $(source),tfds)))
+# Earlier names of two variables.
+$(foreach name,mixer mixers,$(if $($(name)),,$(eval $(name) := $($(subst mixer,model,$(name))))))
 
-train: .venv/installed-$(accel) $(if $(needs_tfds),.venv/installed-data)
-	$(python) -m lra_fnet.main --config=configs/$(task).py$(addprefix :,$(recipe)) \
-	  --config.model=$(model) --config.seed=$(seed) --config.num_seeds=$(seeds) \
-	  $(data_flags) $(addprefix --parity=,$(parity)) $(addprefix --workdir=,$(workdir)) $(flags)
+# What was given of these variables, as flags of the same names; values may have spaces.
+quoted = '$(subst ','\'',$(1))'
+given = $(foreach name,$(1),$(if $($(name)),$(call quoted,--$(name)=$($(name)))))
+of_run := task recipe source data
+verb = @echo "python -m lra_fnet $(1)" && exec $(python) -m lra_fnet $(1)
 
-prepare = $(python) -m lra_fnet.prepare --config=configs/$(task).py$(addprefix :,$(recipe)) \
-	  $(data_flags) $(flags)
+.PHONY: help train data check-data export eval table report speed speed-compare \
+  speed-fourier mixers models docs check-mixer conform new-mixer smoke test test-all \
+  lint format size lock clean
+.NOTPARALLEL:
 
-ifdef task
-data: .venv/installed-$(accel) $(if $(needs_tfds),.venv/installed-data)
-	$(prepare) --action=make
+help:
+	@sed -n '/^## /s/^## //p' Makefile
 
-check-data: .venv/installed-$(accel)
-	$(prepare) --action=check
+## make task=TASK            train and evaluate FNet, print the result; TASK is one of
+##                           listops text retrieval image pathfinder pathx
+##   mixer=transformer       another mixer: make mixers lists them
+##   recipe=quick            quick (default on CPUs), lra2020 (default elsewhere), strong
+##   seed=0 seeds=5          five seeds from there, trained together
+##   source= data=DIR        where examples come from; source=sample: made up, no network
+##   workdir=DIR             folder of the run; the same command resumes it
+##   parity=params           sizes with the base Transformer's number of parameters
+##   flags="--config.train.num_steps=100"   any key of configs/common.py
+train: .venv/installed-$(accel) $(if $(filter tfds,$(or $(source),tfds)),$(if $(filter text image,$(task)),.venv/installed-data))
+	$(call verb,train $(call given,$(of_run) mixer seed seeds workdir parity) $(flags))
 
-export: .venv/installed-$(accel) .venv/installed-data
-ifneq ($(or $(format),tfds),tfds)
-	$(error unknown format "$(format)"; have: tfds. The cache itself is plain .npy, see docs/data.md)
-endif
-	$(prepare) --action=export $(addprefix --to=,$(to))
-else
-data check-data:
-	@status=0; for task in $(all_tasks); do \
-	  $(MAKE) --no-print-directory $@ task=$$task || status=1; \
-	done; exit $$status
+## make eval workdir=RUN     evaluate a finished run again
+eval: .venv/installed-$(accel)
+	$(call verb,eval $(call given,workdir))
 
-export:
-	$(error which task? For example: make export task=listops format=tfds)
-endif
+## make data [task=TASK]     prepare data, print a summary
+## make check-data           verify prepared data; make export task= [to=]: for TFDS
+data check-data export: .venv/installed-$(accel) .venv/installed-data
+	@for task in $(or $(task),$(all_tasks)); do $(python) -m lra_fnet data --task=$$task \
+	  $(call given,recipe source data to) $(if $(filter check-data,$@),--check) \
+	  $(if $(filter export,$@),--export=$(or $(format),tfds)) $(flags) || failed=1; \
+	done; exit $${failed:-0}
 
-new-mixer: .venv/installed-$(accel)
-	$(if $(name),,$(error which name? For example: make new-mixer name=mymixer))\
-	$(python) -m lra_fnet.new_mixer --name=$(name)
-
-conform: .venv/installed-$(accel)
-	$(python) -m lra_fnet.conform $(if $(findstring command,$(origin model)),--model=$(model))
-
-smoke: .venv/installed-$(accel)
-	$(python) -m lra_fnet.smoke $(if $(tasks),--tasks="$(tasks)") \
-	  $(if $(models),--models="$(models)")
-
-models docs: .venv/installed-$(accel)
-	$(python) -m lra_fnet.mixers.listing $(if $(filter docs,$@),--write=docs/mixers.md)
-
-eval: $(if $(workdir),,which-run) .venv/installed-$(accel)
-	$(python) -m lra_fnet.evaluate --workdir=$(workdir)
-
-which-run:
-	$(error which run? For example: make eval workdir=$(firstword $(wildcard runs/*/*) runs/listops/...))
-
-# Without the data sets' own packages the tasks that need them fail, and the others run.
-table_tasks = $(or $(tasks),$(task),$(all_tasks))
-sourced = $(foreach item,$(sources),$(if $(findstring =tfds,$(item)),,$(firstword $(subst =, ,$(item)))))
-table_tfds = $(if $(filter-out 0,$(dry))$(findstring data.source,$(flags)),,$(filter-out $(sourced),$(filter text image,$(table_tasks))))
-typed = $(if $(findstring command,$(origin $(1))),$($(1)))
-
-# exec: make hands a signal to its child alone, which would be a shell.
+## make table                run what is missing of a table; stop and repeat as you like
+##   tasks= mixers= recipe= seeds= sources="text=folder:DIR" shard=3/16 dry=1 retry=0
 table: .venv/installed-$(accel)
-	$(if $(table_tfds),-@$(MAKE) --no-print-directory .venv/installed-data)
-	@exec $(python) -m lra_fnet.table --tasks="$(or $(tasks),$(task))" \
-	  --models="$(or $(models),$(call typed,model))" $(addprefix --recipe=,$(recipe)) \
-	  $(addprefix --seeds=,$(call typed,seeds)) --sources="$(sources)" --flags="$(flags)" \
-	  $(addprefix --shard=,$(shard)) $(if $(filter-out 0,$(dry)),--dry) \
-	  $(if $(filter 0,$(retry)),--no-retry)
+	$(if $(or $(filter text image,$(or $(tasks),$(task),text))),$(if $(filter-out 0,$(dry)),,-@$(MAKE) --no-print-directory .venv/installed-data))
+	$(call verb,table $(if $(tasks),,$(if $(task),--tasks=$(task))) $(call given,tasks mixers recipe seeds sources shard parity) \
+	  $(if $(filter-out 0,$(dry)),--dry) $(if $(filter 0,$(retry)),--no-retry) $(flags))
 
+## make report               report/index.html, table.md, table.csv, results.csv [runs= to=]
 report: .venv/installed-$(accel)
-	$(python) -m lra_fnet.report $(if $(runs),--runs="$(runs)") $(addprefix --to=,$(to))
+	$(call verb,report $(call given,runs to))
 
-# exec: as above.
-speed: .venv/installed-$(accel)
-	@exec $(python) -m lra_fnet.speed $(if $(models),--models="$(models)") \
-	  $(if $(lengths),--lengths="$(lengths)") $(addprefix --task=,$(task)) \
-	  $(addprefix --batch=,$(batch)) $(addprefix --limit=,$(limit)) $(addprefix --to=,$(to))
+## make speed                speed and memory against length [mixers= lengths= task= batch= limit= to=]
+## make speed-compare        FNet against its formula, attention, a plain trainer [sections= task= to=]
+## make speed-fourier        which Fourier algorithm is fastest here [lengths= widths= to=]
+speed speed-compare speed-fourier: .venv/installed-$(accel)
+	$(call verb,$@ $(call given,mixers lengths widths sections task batch limit to))
 
-speed-fourier: .venv/installed-$(accel)
-	$(python) -m lra_fnet.speed.transform $(if $(lengths),--lengths="$(lengths)") \
-	  $(if $(widths),--widths="$(widths)") $(addprefix --to=,$(to))
+## make mixers               all mixers: formula, cost, parameters, references
+## make new-mixer name=NAME  begin one of your own
+## make check-mixer mixer=NAME   hold it to the contract; without mixer=: all of them
+mixers models docs: .venv/installed-$(accel)
+	$(call verb,mixers $(if $(filter docs,$@),--write=docs/mixers.md))
+check-mixer conform: .venv/installed-$(accel)
+	$(call verb,check-mixer $(call given,mixer))
+new-mixer: .venv/installed-$(accel)
+	$(call verb,new-mixer $(call given,name))
 
-speed-compare: .venv/installed-$(accel)
-	$(python) -m lra_fnet.speed.compare $(if $(sections),--sections="$(sections)") \
-	  $(addprefix --task=,$(task)) $(addprefix --to=,$(to))
+## make smoke                two steps of every mixer on every task [tasks= mixers=]
+smoke: .venv/installed-$(accel)
+	@tools/smoke.sh "$(tasks)" "$(mixers)"
 
-test: lint .venv/installed-data
-	$(python) -m pytest $(in_parallel)
+## make test                 lint, types and tests, offline; make test-all: slow ones, too
+test test-all: lint .venv/installed-data
+	$(python) -m pytest $(if $(filter test,$@),-m "not slow") --numprocesses=auto --maxprocesses=4 --dist=loadgroup
 
-# Tests mostly compile, on one core each.
-in_parallel := --numprocesses=auto --maxprocesses=4 --dist=loadgroup
-
+## make lint, format, size (lines of code), lock, clean
 lint: .venv/installed-dev
-	$(python) -m ruff format --check .
-	$(python) -m ruff check .
-	$(python) -m mypy
-
+	$(python) -m ruff format --check . && $(python) -m ruff check . && $(python) -m mypy
 format: .venv/installed-dev
-	$(python) -m ruff format .
-	$(python) -m ruff check --fix .
-
+	$(python) -m ruff format . && $(python) -m ruff check --fix .
+size: .venv/installed-dev
+	$(python) tools/size.py
+lock:
+	tools/lock.sh
 clean:
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache
 
-# ---------------------------------------------------------------------------
-# Installation: one environment, from locked versions with hashes
-
-python := .venv/bin/python
-
-supported := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
-pip := $(python) -m pip install --quiet --disable-pip-version-check --require-hashes
-
+## accel=cpu|cuda13|tpu picks the JAX build. Data lie in ./data, or in LRA_DATA.
 .venv/bin/python:
-	@for candidate in $(base_python) python3 python3.12 python3.11 python3.13; do \
-	  if $$candidate -c '$(supported)' 2>/dev/null; then \
-	    echo "$$candidate -m venv .venv"; \
-	    $$candidate -m venv .venv && exit 0; \
-	    echo "error: $$candidate cannot make environments; install its venv package" \
-	      "(Debian, Ubuntu: apt-get install python3-venv)"; rm -rf .venv; exit 1; \
-	  fi; \
-	done; echo "error: needs Python 3.11 to 3.13; make base_python=/path/to/python3.12"; exit 1
-
+	@tools/make_environment.sh $(base_python)
 .venv/installed-%: requirements/%.txt | .venv/bin/python
 	@echo "installing requirements/$*.txt (minutes the first time)"
-	$(pip) -r requirements/$*.txt
+	$(python) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$*.txt
 	@rm -f $(if $(filter $*,cpu cuda13 tpu),.venv/installed-cpu .venv/installed-cuda13 .venv/installed-tpu)
 	@touch $@
-
 .venv/installed-dev .venv/installed-data: .venv/installed-$(accel)
-
-# The locks serve every supported Python and platform; uv is needed only here.
-lock:
-	for accel in cpu cuda13 tpu; do \
-	  uv pip compile pyproject.toml --extra $$accel --universal --python-version 3.11 \
-	    --generate-hashes --no-header --quiet -o requirements/$$accel.txt || exit 1; \
-	done
-	uv pip compile pyproject.toml --extra data --constraint requirements/cpu.txt \
-	  --universal --python-version 3.11 --generate-hashes --no-header --quiet \
-	  -o requirements/data.txt
-	uv pip compile --group pyproject.toml:dev --constraint requirements/cpu.txt \
-	  --universal --python-version 3.11 --generate-hashes --no-header --quiet \
-	  -o requirements/dev.txt

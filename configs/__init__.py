@@ -1,1 +1,1 @@
-"""One file a task: `get_config(recipe)` returns every knob of a run."""
+"""One file a task: `get_config(recipe)` returns every setting of a run."""

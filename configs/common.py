@@ -1,4 +1,4 @@
-"""Every knob once, with its unit or source; the files beside this one say what differs.
+"""Every setting once, with unit or source; each task has a file that says what differs.
 
 Sections are handed whole to the one constructor that reads them, so a key that
 nothing reads is an error. `run` and the seeds cannot change what a trained model is
@@ -13,7 +13,7 @@ from tasks import check_choice
 
 
 def common_config() -> ConfigDict:
-    """Return the knobs shared by all tasks, at the values LRA uses for most."""
+    """Return the settings shared by all tasks, at the values LRA uses for most."""
     config = ConfigDict()
     config.task = ""  # a file of tasks/
     config.recipe = ""  # the named budget; a result carries it
@@ -28,7 +28,7 @@ def common_config() -> ConfigDict:
     config.hybrid.num_layers = 0  # how many of num_layers
     config.hybrid.layout = "top"  # "bottom", "middle", "mixed" or "top"
 
-    # Data: the options of the task, in its own file.
+    # Data: options of the task; see its own file.
     config.data = ConfigDict()
 
     config.encoder = ConfigDict()
@@ -45,7 +45,7 @@ def common_config() -> ConfigDict:
     # Mixers: their hyperparameters are fields of the classes in lra_fnet/mixers, with
     # defaults, units and sources there. --config.mixers.NAME.KEY=VALUE changes one.
     config.mixers = ConfigDict()
-    # What a recipe sets for every mixer that has a field of the name, such as num_heads.
+    # What a recipe sets for every mixer with a field of the name, such as num_heads.
     config.every_mixer = ConfigDict()
 
     # AdamW with LRA's constants (lra_benchmarks/utils/train_utils.py).
@@ -97,7 +97,7 @@ def set_quick(config: ConfigDict) -> None:
 
 
 def set_strong(config: ConfigDict, weight_decay: float, warmup_steps: int) -> None:
-    """Set the optimiser that the strongest published models have in common.
+    """Set the optimizer that the strongest published models have in common.
 
     AdamW with its usual constants, no decay of biases and norms, a clipped gradient,
     and half a cosine after the warm-up, as S5, S4 and Mega.

@@ -1,8 +1,11 @@
 """Image: grey CIFAR-10, 1,024 pixels in a row, ten classes.
 
-make task=image recipe=quick      two CPU cores, minutes
-make task=image recipe=lra2020    the released budget, 35,000 steps
-make task=image recipe=strong     a modern recipe, 250 epochs, pixels as numbers
+make task=image recipe=quick
+    two CPU cores: 1 minute; FNet 21.1 % (3 seeds), Transformer 21.5 % in 12 minutes
+make task=image recipe=lra2020
+    the released budget, 35,000 steps; published: FNet 38.67 %, Transformer 42.44 %
+make task=image recipe=strong
+    a modern recipe, 250 epochs, pixels as numbers; not measured here
 """
 
 from ml_collections import ConfigDict

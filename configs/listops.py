@@ -1,8 +1,11 @@
 """ListOps: the value of a nested expression of 500 to 2,000 tokens, ten classes.
 
-make task=listops recipe=quick      two CPU cores, minutes
-make task=listops recipe=lra2020    the released budget, 5,000 steps
-make task=listops recipe=strong     a modern recipe, 40 epochs
+make task=listops recipe=quick
+    two CPU cores: 3 minutes; FNet 36.2 % (3 seeds), Transformer 35.5 % in 12 minutes
+make task=listops recipe=lra2020
+    the released budget, 5,000 steps; published: FNet 35.33 %, Transformer 36.37 %
+make task=listops recipe=strong
+    a modern recipe, 40 epochs; not measured here
 """
 
 from ml_collections import ConfigDict

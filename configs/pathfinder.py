@@ -1,8 +1,11 @@
 """Pathfinder: do two discs mark one dashed curve, 32 x 32 pixels, two classes.
 
-    make task=pathfinder recipe=quick      two CPU cores, minutes
-    make task=pathfinder recipe=lra2020    the released budget, 62,400 steps
-    make task=pathfinder recipe=strong     a modern recipe, pixels as numbers
+make task=pathfinder recipe=quick
+    two CPU cores: minutes; chance at this budget
+make task=pathfinder recipe=lra2020
+    the released budget, 62,400 steps; published: FNet 77.80 %, Transformer 71.40 %
+make task=pathfinder recipe=strong
+    a modern recipe, pixels as numbers; not measured here
 
 64 x 64: flags="--config.data.size=64".
 """

@@ -1,9 +1,11 @@
 """Retrieval: does one paper cite the other, read as bytes, twice 4,000, two classes.
 
-make task=retrieval source=official data=lra_release.gz
-make task=retrieval recipe=quick source=sample    two CPU cores, minutes
-make task=retrieval recipe=lra2020                the released budget, 5,000 steps
-make task=retrieval recipe=strong                 a modern recipe, 20 epochs
+make task=retrieval recipe=quick source=sample
+    two CPU cores: minutes; made-up pairs, to see that it runs
+make task=retrieval recipe=lra2020 data=FOLDER
+    the released budget, 5,000 steps; published: FNet 59.61 %, Transformer 57.46 %
+make task=retrieval recipe=strong data=FOLDER
+    a modern recipe, 20 epochs; not measured here
 """
 
 from ml_collections import ConfigDict

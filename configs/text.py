@@ -1,8 +1,11 @@
 """Text: is a film review positive, read as bytes, 4,000 of them, two classes.
 
-make task=text recipe=quick      two CPU cores, minutes
-make task=text recipe=lra2020    the released budget, 20,000 steps
-make task=text recipe=strong     a modern recipe, 35 epochs
+make task=text recipe=quick
+    two CPU cores: 2 minutes; FNet 54.3 %, Transformer 52.0 % (chance) in 12 minutes
+make task=text recipe=lra2020
+    the released budget, 20,000 steps; published: FNet 65.11 %, Transformer 64.27 %
+make task=text recipe=strong
+    a modern recipe, 35 epochs; not measured here
 """
 
 from ml_collections import ConfigDict

@@ -134,7 +134,7 @@ def mixers(arguments: Arguments) -> None:
 
 
 def check_mixer(arguments: Arguments) -> None:
-    """Hold a mixer, or all of them, to the contract."""
+    """Check a mixer, or all of them, against the contract."""
     from lra_fnet.mixers.contract import check_and_print
 
     end_if_failed(check_and_print(arguments.mixer))
@@ -176,6 +176,11 @@ def train_flags(parser: argparse.ArgumentParser) -> None:
         "--seeds", default="", help="how many to train together, from seed on"
     )
     parser.add_argument("--workdir", type=folder, help="default: below runs/")
+    parity_flag(parser)
+
+
+def parity_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the flag of equal parameters."""
     parser.add_argument(
         "--parity",
         choices=["", "params"],
@@ -202,6 +207,7 @@ def table_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sources", default="", help="TASK=SOURCE[:FOLDER] ..., where data come from"
     )
+    parity_flag(parser)
     parser.add_argument("--shard", default="", help="3/16: a fixed sixteenth")
     parser.add_argument("--dry", action="store_true", help="list runs, start none")
     parser.add_argument("--no-retry", dest="retry", action="store_false")

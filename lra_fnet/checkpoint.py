@@ -6,6 +6,7 @@ any moment leaves the earlier ones as they were. Of several hosts the first one 
 """
 
 import hashlib
+import logging
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,6 @@ import flax.serialization
 import flax.struct
 import jax
 import numpy as np
-from absl import logging
 
 from lra_fnet import hosts
 from lra_fnet.step import Best, TrainState
@@ -31,14 +31,14 @@ class CheckpointError(Exception):
 
 @flax.struct.dataclass
 class Snapshot:
-    """Hold everything a run needs to go on."""
+    """Everything a run needs to resume."""
 
     state: TrainState
     best: Best
 
 
 class Checkpoints:
-    """Save and restore the snapshots of one workdir, as a context manager."""
+    """The snapshots of one workdir, as a context manager."""
 
     def __init__(self, workdir: Path):
         self._folder = workdir / "checkpoints"
@@ -117,7 +117,7 @@ class Checkpoints:
             try:
                 return self._read(step, like)
             except (OSError, ValueError, KeyError) as error:
-                logging.warning("cannot read checkpoint %d: %s", step, error)
+                logging.getLogger(__name__).warning("cannot read checkpoint %d: %s", step, error)
         if steps:
             raise CheckpointError(
                 f"no checkpoint in {self._folder} can be read (tried steps {steps}); "

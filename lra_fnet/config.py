@@ -160,10 +160,12 @@ def add_mixer(config: ConfigDict, name: str) -> None:
     if "." in name:
         mixer_class(name)
     elif name not in config.mixers:
-        config.mixers[name] = ConfigDict(default_values(name, config.every_mixer))
+        config.mixers[name] = ConfigDict(
+            default_values(name, config.every_mixer.to_dict())
+        )
 
 
-def default_values(name: str, common: Mapping[str, Any]) -> dict[str, Any]:
+def default_values(name: str, common: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
     """Return the hyperparameters of a mixer: `common` ones, else its class's defaults.
 
     Raises:
@@ -183,7 +185,7 @@ def default_values(name: str, common: Mapping[str, Any]) -> dict[str, Any]:
 def mixer_values(config: ConfigDict, name: str) -> dict[str, Any]:
     """Return the hyperparameters of a mixer in a config."""
     if "." in name:
-        return default_values(name, config.every_mixer)
+        return default_values(name, config.every_mixer.to_dict())
     return config.mixers[name].to_dict()
 
 
@@ -325,7 +327,9 @@ def differences(old: Resolved, new: Resolved) -> list[str]:
     return [f"{key}: {before} -> {after}" for key, (before, after) in pairs]
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def _leaves(
+    tree: Mapping[str, Any] | ConfigDict, prefix: str = ""
+) -> list[tuple[str, Any]]:
     """List the leaves of nested mappings with dotted keys."""
     leaves = []
     for key, value in tree.items():

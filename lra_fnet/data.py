@@ -2,7 +2,7 @@
 
 A cache is a folder of plain arrays and a manifest:
 
-    <root>/<task>/<source>-<key>/manifest.json
+    <root>/<task>/<source>-<key>/manifest.json, manifest.json.sha256
                                  {train,validation,test}_{inputs,labels}.npy
                                  test_features.npz
 
@@ -30,12 +30,13 @@ from tasks import SPLITS, DataError, Split, Task
 
 FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
+SEAL = "manifest.json.sha256"  # as sha256sum writes it
 FEATURES = "test_features.npz"  # not in the checksum: no model sees what is in it
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Hold the splits of a task as memory-mapped arrays, and what is known of them."""
+    """The splits of a task as memory-mapped arrays, and what is known of them."""
 
     splits: Mapping[str, Split]
     manifest: Mapping[str, Any]
@@ -177,19 +178,22 @@ def _write_cache(task: Task, aside: Path) -> None:
         "source": task.source,
         "provenance": dict(task.provenance),
         "validation_is_test": task.validation_is_test,
-        "splits": {name: summarise(task, splits[name]) for name in SPLITS},
+        "splits": {name: summarize(task, splits[name]) for name in SPLITS},
         "trivial_baselines": dict(task.trivial_baselines(splits)),
         "files": _checksums(aside),
+        "features": _file_digest(aside / FEATURES),
         "seconds": round(time.monotonic() - started, 1),
     }
     manifest["checksum"] = _digest_of(manifest["files"])
     shutil.rmtree(scratch)
-    with _synced(aside / MANIFEST) as file:
-        file.write((json.dumps(manifest, indent=2) + "\n").encode())
+    text = (json.dumps(manifest, indent=2) + "\n").encode()
+    for path, content in ((aside / MANIFEST, text), (aside / SEAL, _seal(text))):
+        with _synced(path) as file:
+            file.write(content)
 
 
 def check_split(task: Task, name: str, split: Split) -> None:
-    """Hold a split to the facts its task states.
+    """Check a split against the facts its task states.
 
     Raises:
       DataError: shape, ids or labels are not what the task says.
@@ -222,7 +226,7 @@ def check_split(task: Task, name: str, split: Split) -> None:
             )
 
 
-def summarise(task: Task, split: Split) -> dict[str, Any]:
+def summarize(task: Task, split: Split) -> dict[str, Any]:
     """Return count, label histogram and quantiles of the length in tokens."""
     histogram = np.bincount(split.labels, minlength=task.num_classes)
     lengths = np.full(len(split), task.max_length)
@@ -268,6 +272,8 @@ def open_cache(task: Task, folder: Path) -> Dataset:
     for name, digest in _checksums(folder).items():
         if manifest["files"].get(name) != digest:
             raise DataError(f"{folder / name} is damaged (sha256 differs): {remedy}")
+    if _file_digest(folder / FEATURES) != manifest["features"]:
+        raise DataError(f"{folder / FEATURES} is damaged (sha256 differs): {remedy}")
     missing = set(manifest["files"]) - set(_checksums_names(folder))
     if missing:
         raise DataError(f"{folder} lacks {', '.join(sorted(missing))}: {remedy}")
@@ -281,18 +287,22 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     """Read a manifest; a half-written or missing one is a damaged cache."""
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text())
-        version = manifest["format"]
-        intact = manifest["checksum"] == _digest_of(manifest["files"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        text, seal = path.read_bytes(), (folder / SEAL).read_bytes()
+        manifest = json.loads(text) if seal == _seal(text) else {}
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{path} cannot be read ({error}): delete {folder} and run again"
         ) from error
-    if version != FORMAT_VERSION or not intact:
+    if manifest.get("format") != FORMAT_VERSION:
         raise DataError(
             f"{path} is of another format or altered: delete {folder} and run again"
         )
     return manifest
+
+
+def _seal(manifest: bytes) -> bytes:
+    """Return the content of the file that vouches for the manifest."""
+    return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}\n".encode()
 
 
 def _map_split(folder: Path, name: str) -> Split:
@@ -305,15 +315,9 @@ def _map_split(folder: Path, name: str) -> Split:
 
 
 def _read_features(folder: Path) -> dict[str, np.ndarray]:
-    """Read what is known of each test example; the file guards itself by CRC sums."""
-    try:
-        with np.load(folder / FEATURES) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{folder / FEATURES} cannot be read ({error}): delete this folder and run "
-            "again to make it anew"
-        ) from error
+    """Read what is known of each test example."""
+    with np.load(folder / FEATURES) as arrays:
+        return dict(arrays)
 
 
 def _checksums_names(folder: Path) -> list[str]:
@@ -330,7 +334,9 @@ def _checksums(folder: Path) -> dict[str, str]:
 
 
 def _file_digest(path: Path) -> str:
-    """Return the sha256 of a file."""
+    """Return the sha256 of a file; "" where there is none."""
+    if not path.exists():
+        return ""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

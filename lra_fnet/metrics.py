@@ -16,7 +16,7 @@ Values = Any
 
 @flax.struct.dataclass
 class Sums:
-    """Hold weighted sums over examples.
+    """Weighted sums over examples.
 
     Attributes:
       loss: sum of cross entropies in nats.

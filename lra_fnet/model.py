@@ -181,7 +181,7 @@ class Encoder(nn.Module):
         placement = self.norm_placement
         if placement == "published":
             placement = published_norm_placement(self.mixers[0])
-        if placement == "post":  # BERT and FNet normalise the embeddings as well.
+        if placement == "post":  # BERT and FNet normalize the embeddings as well.
             x = nn.LayerNorm(dtype=x.dtype, name="embedding_norm")(x)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         if self.padding != "keep":
@@ -243,7 +243,7 @@ class Head(nn.Module):
 
 
 def published_norm_placement(mixer: MixerFactory) -> str:
-    """Return where the mixer's paper normalises: its class may say; LRA's is "pre"."""
+    """Return where the mixer's paper normalizes: its class may say; LRA's is "pre"."""
     return getattr(getattr(mixer, "func", mixer), "norm_placement", "pre")
 
 
@@ -287,7 +287,7 @@ class Mlp(nn.Module):
 
 
 def _block_dense(features: int, dtype: jnp.dtype) -> nn.Dense:
-    """Return a dense layer with the initialisers of LRA's MLP block."""
+    """Return a dense layer with the initializers of LRA's MLP block."""
     return nn.Dense(
         features,
         dtype=dtype,

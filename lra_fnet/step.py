@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from lra_fnet.dropout import dropout_key
 from lra_fnet.hosts import put
+from lra_fnet.optimizer import descent_direction
 from lra_fnet.metrics import Sums, classification_sums
 
 # An array; JAX rebuilds its trees with placeholders of other types in the same places.
@@ -30,12 +31,12 @@ Leaf = Any
 
 @flax.struct.dataclass
 class TrainState:
-    """Hold all a run needs to go on; every array has the seed axis s in front.
+    """State of a run in training; every array has the seed axis s in front.
 
     Attributes:
       step: number of steps taken, int32 (s,).
       params: model parameters.
-      opt_state: optimiser state.
+      opt_state: optimizer state.
       key: the key that dropout keys are folded from, never advanced, (s,).
     """
 
@@ -47,7 +48,7 @@ class TrainState:
 
 @flax.struct.dataclass
 class Best:
-    """Hold the parameters with the highest validation accuracy so far, per seed.
+    """The parameters with the highest validation accuracy so far, per seed.
 
     Attributes:
       params: model parameters.
@@ -70,7 +71,7 @@ class Best:
 
 
 class DeviceSplit(NamedTuple):
-    """Hold a split on the devices, whole on each."""
+    """A split on the devices, whole on each."""
 
     inputs: Shaped[Array, "n ..."]
     labels: Int[Array, "n"]
@@ -78,7 +79,7 @@ class DeviceSplit(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """Compute with one model and optimiser on the devices of one mesh.
+    """One model and optimizer on the devices of one mesh.
 
     Attributes:
       model: called as `model(inputs, train)`.
@@ -184,6 +185,7 @@ class Program:
         else:
             gradients, sums = self._accumulated(gradient, state.params, batch, key)
         gradients, sums = jax.lax.psum((gradients, sums), "data")
+        gradients = descent_direction(gradients)
         updates, opt_state = self.optimizer.update(
             gradients, state.opt_state, state.params
         )

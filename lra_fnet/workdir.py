@@ -88,7 +88,7 @@ class FolderLocked(Exception):
 
 
 class FolderLock:
-    """Hold a folder for one process, as a context manager.
+    """A lock on a folder for one process, as a context manager.
 
     The lock sits beside the folder, as `.<name>.lock`, so that renaming or deleting
     the folder does not disturb it. `wait` waits for the holder instead of raising.

@@ -1,7 +1,7 @@
 """What holds for every test: two CPU devices, and programs that compile fast.
 
 Two devices, so that data parallelism is tested on any machine. Tests mostly compile;
-without the compiler's optimisations that takes half the time, here and in the processes
+without the compiler's optimizations that takes half the time, here and in the processes
 that tests start, and the programs compute the same.
 """
 

@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lra_fnet.data import build_cache, cache_folder, load_dataset
+from lra_fnet.data import (
+    FEATURES,
+    MANIFEST,
+    SEAL,
+    build_cache,
+    cache_folder,
+    load_dataset,
+    open_cached,
+)
 from tasks import DataError, Split, Task, make_task
 from tiny_runs import ROOT
 
@@ -35,7 +43,7 @@ def small_task(read=None, **provenance):
         source="generated",
         provenance=provenance,
         read=read or (lambda scratch: small_splits()),
-        readers=lambda splits: {"majority class": 0.5},
+        trivial_baselines=lambda splits: {"majority class": 0.5},
     )
 
 
@@ -46,7 +54,7 @@ def test_a_cache_holds_what_the_task_read(tmp_path):
         np.testing.assert_array_equal(dataset.splits[name].labels, split.labels)
     facts = dataset.manifest["splits"]["train"]
     assert facts["examples"] == 20 and sum(facts["labels"]) == 20
-    assert dataset.manifest["readers"] == {"majority class": 0.5}
+    assert dataset.manifest["trivial_baselines"] == {"majority class": 0.5}
 
 
 def test_it_is_read_once(tmp_path):
@@ -95,6 +103,29 @@ def test_a_missing_file_is_named(tmp_path):
         load_dataset(small_task(), tmp_path)
 
 
+def test_every_changed_byte_of_the_manifest_is_refused(tmp_path):
+    folder = load_dataset(small_task(), tmp_path).folder
+    for name in (MANIFEST, SEAL):
+        whole = (folder / name).read_bytes()
+        for place in range(len(whole)):
+            changed = bytearray(whole)
+            changed[place] ^= 1 << place % 8
+            (folder / name).write_bytes(changed)
+            with pytest.raises(DataError, match=r"manifest\.json"):
+                open_cached(small_task(), tmp_path)
+        (folder / name).write_bytes(whole)
+
+
+def test_a_changed_byte_of_the_features_is_refused(tmp_path):
+    folder = load_dataset(small_task(), tmp_path).folder
+    path = folder / FEATURES
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"test_features\.npz is damaged"):
+        load_dataset(small_task(), tmp_path)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 99}'])
 def test_an_unreadable_manifest_is_named(tmp_path, text):
     folder = load_dataset(small_task(), tmp_path).folder
@@ -106,7 +137,8 @@ def test_an_unreadable_manifest_is_named(tmp_path, text):
 def test_a_cache_of_other_data_in_its_place_is_refused(tmp_path):
     folder = load_dataset(small_task(seed=0), tmp_path).folder
     other = load_dataset(small_task(seed=1), tmp_path).folder
-    (other / "manifest.json").rename(folder / "manifest.json")
+    for name in (MANIFEST, SEAL):
+        (other / name).rename(folder / name)
     with pytest.raises(DataError, match="other options or code"):
         load_dataset(small_task(seed=0), tmp_path)
 
@@ -132,6 +164,7 @@ def test_an_interrupted_build_never_looks_complete(tmp_path):
         ".json",
         *6 * [".npy"],
         ".npz",
+        ".sha256",
     ]
 
 
@@ -210,5 +243,5 @@ def test_the_manifest_tells_how_the_data_was_made(tmp_path):
     manifest = load_dataset(task, tmp_path).manifest
     assert manifest["provenance"] == json.loads(json.dumps(dict(task.provenance)))
     assert manifest["splits"]["test"]["examples"] == 9
-    assert set(manifest["readers"]) >= {"majority class", "root operator"}
+    assert set(manifest["trivial_baselines"]) >= {"majority class", "root operator"}
     assert Path(cache_folder(task, tmp_path)).name.startswith("generated-")

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from configs.common import common_config
 from lra_fnet.flops import _open, count_flops, forward_flops, inner_programs
 from lra_fnet.mixers import mixer_class, mixer_names
 from lra_fnet.mixers._tiled_attention import attend_by_head
@@ -30,7 +29,7 @@ def flops(function, *args):
 
 def traced(name):
     """A mixer's forward and backward pass."""
-    mixer = mixer_class(name)(**common_config().mixers[name])
+    mixer = mixer_class(name)()
     x = jax.ShapeDtypeStruct((2, LENGTH, WIDTH), jnp.float32)
     mask = jax.ShapeDtypeStruct((2, LENGTH), jnp.bool_)
     params = jax.eval_shape(

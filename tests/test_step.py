@@ -23,7 +23,7 @@ GOLDEN_LOSSES = {
 }
 
 
-def make_program(mixer="fnet", devices=1, accumulate=1, dropout_rate=0.1, **options):
+def make_program(mixer="fnet", devices=1, micro_batches=1, dropout_rate=0.1, **options):
     mixers = {
         "fnet": mixer_class("fnet"),
         "transformer": partial(mixer_class("transformer"), 2, 0, dropout_rate),
@@ -48,7 +48,9 @@ def make_program(mixer="fnet", devices=1, accumulate=1, dropout_rate=0.1, **opti
     mesh = make_mesh(devices)
     if mesh.size < devices:  # conftest makes two on a CPU
         pytest.skip(f"this machine has {mesh.size} accelerator")
-    return Program(model, optax.adamw(1e-2), mesh, accumulate)
+    return Program(
+        model, optax.adamw(1e-2), optax.constant_schedule(1e-2), mesh, micro_batches
+    )
 
 
 def make_data(program):
@@ -136,9 +138,9 @@ def test_devices_draw_different_dropout_masks():
     assert float(sums.loss[0]) != pytest.approx(float(sums_of_one.loss[0]), rel=1e-6)
 
 
-def test_accumulated_parts_equal_the_whole_batch():
+def test_micro_batchesd_parts_equal_the_whole_batch():
     whole, losses = train(make_program(dropout_rate=0.0))
-    parts, losses_of_parts = train(make_program(dropout_rate=0.0, accumulate=4))
+    parts, losses_of_parts = train(make_program(dropout_rate=0.0, micro_batches=4))
     np.testing.assert_allclose(losses, losses_of_parts, rtol=1e-4)
     assert_close(whole.params, parts.params, 1e-4)
 

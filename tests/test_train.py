@@ -8,7 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from lra_fnet import build, evaluator, train
+from lra_fnet import evaluate, hardware, train
+from lra_fnet.hardware import OutOfMemory
 from lra_fnet.logbook import NotFinite
 from lra_fnet.train import train_and_evaluate
 from lra_fnet.workdir import FolderLock, FolderLocked, WorkdirError
@@ -67,8 +68,15 @@ def test_a_run_ends_with_a_table_and_a_complete_result(finished):
     assert low < result["test"]["accuracy"] < high
     assert len(np.load(workdir / "test_predictions.npy")) == 101
     for key in (
-        *("schema", "task", "model", "recipe", "seed", "config", "config_hash", "data"),
-        *("readers", "validation", "test_last_step", "steps", "parameters", "seconds"),
+        *("schema", "task", "mixer", "recipe", "seed", "config", "config_hash", "data"),
+        *(
+            "trivial_baselines",
+            "validation",
+            "test_last_step",
+            "steps",
+            "parameters",
+            "seconds",
+        ),
         *("speed", "peak_memory", "device", "versions", "curves", "commit"),
     ):
         assert key in result, key
@@ -93,7 +101,7 @@ def test_a_finished_run_says_so_and_does_not_train_again(finished, data):
 
 def test_evaluation_in_another_process_gives_the_same_accuracy(finished, data):
     workdir, _ = finished
-    done = run(command(workdir, module="evaluate"), data)
+    done = run(command(workdir, "eval"), data)
     assert done.returncode == 0, done.stderr
     assert "every answer the same as in result.json" in done.stdout
 
@@ -112,12 +120,12 @@ def test_a_workdir_in_use_is_refused(tmp_path, data):
 
 
 def test_several_seeds_leave_a_result_each(tmp_path, data):
-    config = tiny_config(num_seeds=2, seed=3, train__num_steps=20, model="transformer")
+    config = tiny_config(num_seeds=2, seed=3, train__num_steps=20, mixer="transformer")
     results = train_and_evaluate(config, tmp_path / "run")
-    assert [r["seed"] for r in results] == [3, 4]
+    assert [r.seed for r in results] == [3, 4]
     for seed in (3, 4):
         assert result_of(tmp_path / "run" / f"seed{seed}")["seed"] == seed
-    curves = [r["curves"]["train"][0]["loss"] for r in results]
+    curves = [r.curves.train[0].loss for r in results]
     assert curves[0] != curves[1]
 
 
@@ -133,31 +141,52 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
     )
     with pytest.raises(NotFinite, match="not finite at step") as caught:
         train_and_evaluate(config, tmp_path / "run")
+    failure = Failure.read(tmp_path / "run" / FAILURE_FILE)
+    assert failure.kind == "not finite" and str(caught.value) in failure.reason
     steps = [int(p.stem) for p in (tmp_path / "run" / "checkpoints").iterdir()]
     assert steps and max(steps) < caught.value.step
 
 
 def test_a_batch_that_does_not_fit_is_computed_in_parts(tmp_path, data, monkeypatch):
     config = tiny_config(train__num_steps=10)
-    monkeypatch.setattr(build, "examples_at_once", lambda mesh, batch_size: batch_size)
+    monkeypatch.setattr(
+        hardware, "examples_at_once", lambda mesh, batch_size: batch_size
+    )
     whole = train_and_evaluate(config, tmp_path / "whole")[0]
-    enough = 0.7 * whole["peak_memory"]["bytes"]
+    enough = 0.7 * whole.peak_memory.bytes
     monkeypatch.setattr(train, "usable_memory", lambda mesh: enough)
     parts = train_and_evaluate(config, tmp_path / "parts")[0]
-    assert (whole["accumulate"], parts["accumulate"]) == (1, 2)
-    assert parts["peak_memory"]["bytes"] <= enough
+    assert (whole.micro_batches, parts.micro_batches) == (1, 2)
+    assert parts.peak_memory.bytes <= enough
 
 
 def test_memory_too_small_for_one_example_is_a_clear_error(tmp_path, data, monkeypatch):
     monkeypatch.setattr(train, "usable_memory", lambda mesh: 1)
-    with pytest.raises(ValueError, match="take a smaller batch or model, or fewer"):
+    with pytest.raises(OutOfMemory, match="take a smaller batch or model, or fewer"):
         train_and_evaluate(tiny_config(), tmp_path / "run")
+    path = tmp_path / "run" / FAILURE_FILE
+    assert Failure.read(path).kind == "memory"
+    monkeypatch.undo()
+    train_and_evaluate(tiny_config(train__num_steps=10), tmp_path / "run")
+    assert not path.exists()  # the next attempt removes it
+
+
+def test_a_fault_of_a_mixer_is_recorded_in_its_own_words(tmp_path, data, monkeypatch):
+    def broken(*_):
+        raise TypeError("no such layer\n\nFor simplicity, JAX has removed its frames")
+
+    monkeypatch.setattr(train, "make_program", broken)
+    with pytest.raises(TypeError):
+        train_and_evaluate(tiny_config(), tmp_path / "run")
+    failure = Failure.read(tmp_path / "run" / FAILURE_FILE)
+    assert (failure.kind, failure.reason) == ("error", "TypeError: no such layer")
+    assert (failure.task, failure.mixer, failure.seed) == ("listops", "fnet", 0)
 
 
 def test_evaluation_batches_shrink_until_they_fit(tmp_path, data, monkeypatch):
-    monkeypatch.setattr(evaluator, "usable_memory", lambda mesh: 1)
+    monkeypatch.setattr(evaluate, "usable_memory", lambda mesh: 1)
     result = train_and_evaluate(tiny_config(train__num_steps=10), tmp_path / "run")[0]
-    assert result["test"]["examples"] == 101
+    assert result.test.examples == 101
 
 
 def test_tensorboard_files_are_written_when_asked_for(tmp_path, data):
@@ -201,7 +230,7 @@ def test_a_signal_saves_and_says_how_to_go_on(finished, tmp_path, data, number):
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert "the same command goes on from there" in output
+    assert "the same command goes on" in output
     assert run(command(workdir), data).returncode == 0
     assert_identical(workdir, finished[0])
 

@@ -1,1 +1,1 @@
-"""Run the cells of a table: which there are, where they stand, what they will cost."""
+"""Fill a table: which runs it is missing, and running them."""

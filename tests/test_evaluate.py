@@ -86,5 +86,5 @@ def test_features_of_test_examples_come_out_of_the_cache(
         assert set(features["contour length"]) == {14}
         assert len(set(features["distractors"])) > 1
     (folder / FEATURES).write_bytes(b"damaged")
-    with pytest.raises(DataError, match="test_features.npz cannot be read"):
+    with pytest.raises(DataError, match="test_features.npz is damaged"):
         open_cache(task, folder)

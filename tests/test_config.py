@@ -1,0 +1,198 @@
+"""Recipes, changes of single keys, what is checked, and what a config's hash is of."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from configs.grid import TASKS
+from lra_fnet.config import (
+    OUTSIDE_HASH,
+    RECIPES,
+    as_config,
+    config_hash,
+    load_config,
+    make_program,
+    resolve,
+    task_facts,
+    with_new_names,
+)
+from lra_fnet.rules import count_parameters
+from lra_fnet.workdir import default_workdir
+from tiny_runs import ROOT
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_of_every_task_builds(task, recipe):
+    config = load_config(task, recipe)
+    program = make_program(config, task_facts(config))
+    assert len(program.model.mixers) == config.num_layers
+    assert resolve(config)["recipe"] == recipe
+
+
+# Parameters of the Transformer of the released configs, less what is not here.
+RELEASED_PARAMETERS = {
+    "listops": 8_948_746 - 512,  # an out-of-vocabulary id
+    "text": 3_486_722,
+    "retrieval": 1_087_618,
+    "image": 248_458 - 2 * 128,  # CLS vector and its position
+    "pathfinder": 26_530,
+    "pathx": 537_954,
+}
+
+
+@pytest.mark.parametrize("task", RELEASED_PARAMETERS)
+def test_lra2020_has_the_parameter_counts_of_the_release(task):
+    config = load_config(task, "lra2020", {"mixer": "transformer"})
+    assert count_parameters(config, task_facts(config)) == RELEASED_PARAMETERS[task]
+
+
+def test_lra2020_is_the_released_configuration():
+    config = load_config("listops", "lra2020", {"mixer": "transformer"})
+    assert config.train.num_steps == 5000 and config.train.batch_size == 32
+    assert config.schedule.learning_rate == 0.05
+    assert config.schedule.warmup_steps == 1000
+    assert (config.encoder.width, config.encoder.mlp_dim) == (512, 1024)
+    assert (config.num_layers, config.mixers.transformer.num_heads) == (4, 8)
+    assert config.data.num_train == 96_000 and config.data.max_length == 2000
+
+
+def test_quick_keeps_the_sequences():
+    quick, full = (load_config("listops", r).data for r in ("quick", "lra2020"))
+    for key in ("min_length", "max_length", "max_depth", "max_args", "num_test"):
+        assert quick[key] == full[key]
+
+
+# --- Changes ------------------------------------------------------------------------
+
+
+def test_texts_are_read_as_the_type_of_the_value_they_replace():
+    changes = {
+        "train.num_steps": "7",
+        "schedule.learning_rate": "1e-3",
+        "run.tensorboard": "true",
+        "encoder.pool": "mean",
+        "encoder.dropout_rate": 0,
+        "mixers.linformer.rank": "8",
+        "mixer": "linformer",
+    }
+    config = load_config("listops", "quick", changes)
+    assert config.train.num_steps == 7 and config.schedule.learning_rate == 1e-3
+    assert config.run.tensorboard is True and config.encoder.pool == "mean"
+    assert config.mixers.linformer.rank == 8
+    assert isinstance(config.encoder.dropout_rate, float)
+
+
+def test_a_recipe_sets_what_every_mixer_has_and_a_flag_what_one_has():
+    changes = {"mixer": "transformer", "mixers.transformer.num_heads": "4"}
+    config = load_config("listops", "quick", changes)
+    assert config.mixers.transformer.to_dict() == {
+        "num_heads": 4,  # 2 in quick
+        "qkv_dim": 0,
+        "dropout_rate": 0.0,  # 0.1 in the class
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"encoder.widht": 3}, "no key encoder.widht; did you mean encoder.width?"),
+        ({"mixers.fnet.algoritm": "x"}, "did you mean mixers.fnet.algorithm?"),
+        ({"mixers.fnett.algorithm": "x"}, "unknown mixer 'fnett'; did you mean 'fnet'"),
+        ({"mixer": "fnett"}, "unknown mixer 'fnett'; did you mean 'fnet'?"),
+        ({"task": "text"}, "no flag sets task; write task=text"),
+        ({"train.num_steps": "many"}, "num_steps is 'many'; it must be a whole number"),
+        ({"train.num_steps": 1.5}, "it must be a whole number"),
+        ({"run.tensorboard": "ja"}, "it must be true or false"),
+        ({"hybrid.num_layers": 9}, "hybrid.num_layers is 9; choose from 0 to 2"),
+        ({"train.micro_batches": 3}, "does not divide train.batch_size, 16"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(changes, expected):
+    with pytest.raises(ValueError) as caught:
+        load_config("listops", "quick", changes)
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", -1),
+        ("seed", 2**32),
+        ("num_layers", 0),
+        ("num_seeds", 0),
+        ("encoder.width", 0),
+        ("encoder.mlp_dim", -5),
+        ("encoder.dropout_rate", 10.0),
+        ("encoder.dropout_rate", -0.1),
+        ("optimizer.b1", 2.0),
+        ("optimizer.b2", 1.0),
+        ("optimizer.eps", 0.0),
+        ("optimizer.weight_decay", -1.0),
+        ("optimizer.clip_norm", float("nan")),
+        ("schedule.learning_rate", -1e-3),
+        ("schedule.learning_rate", float("inf")),
+        ("schedule.warmup_steps", -1),
+        ("train.num_steps", 0),
+        ("train.batch_size", 0),
+        ("train.eval_every", 0),
+        ("run.log_every", 0),
+    ],
+)
+def test_a_number_out_of_its_range_is_refused_by_its_key(key, value):
+    with pytest.raises(ValueError, match=f"{key} is {value}; it must be"):
+        load_config("listops", "quick", {key: value})
+
+
+def test_no_seed_of_a_run_may_be_too_large():
+    with pytest.raises(ValueError, match=r"seed \+ num_seeds"):
+        load_config("listops", "quick", {"seed": 2**32 - 1, "num_seeds": 2})
+
+
+# --- What a run is ------------------------------------------------------------------
+
+
+def test_the_hash_names_the_config_and_not_the_seed():
+    plain = config_hash(resolve(load_config("listops", "lra2020")))
+    same = {"seed": 7, "num_seeds": 7, "run.log_every": 7, "data.directory": "here"}
+    assert {key.split(".")[0] for key in same} >= set(OUTSIDE_HASH)
+    assert config_hash(resolve(load_config("listops", "lra2020", same))) == plain
+    other = load_config("listops", "lra2020", {"encoder.dropout_rate": 0.2})
+    assert config_hash(resolve(other)) != plain
+
+
+def test_mixers_that_no_layer_uses_are_not_in_the_hash():
+    plain = resolve(load_config("listops", "lra2020"))
+    changed = {"mixers.linformer.rank": 3}
+    assert resolve(load_config("listops", "lra2020", changed)) == plain
+
+
+RESULTS = sorted((ROOT / "results").glob("*/*/result.json"))
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)
+def test_todays_code_gives_the_config_of_a_result_that_is_kept(path):
+    """A renamed key, a moved default or another order would break it."""
+    kept = json.loads(path.read_text())
+    config = with_new_names(kept["config"])
+    assert config_hash(config) == kept["config_hash"]
+    again = load_config(
+        config["task"],
+        config["recipe"],
+        {"mixer": config["mixer"], "data.source": config["data"]["source"]},
+    )
+    assert config_hash(resolve(again)) == kept["config_hash"]
+
+
+def test_a_resolved_config_is_a_config_again():
+    config = load_config("text", "quick", {"hybrid.num_layers": 1, "seed": 3})
+    resolved = resolve(config)
+    assert resolve(as_config(resolved)) == resolved
+
+
+def test_no_two_configs_share_a_default_workdir():
+    changes = [{}, {"seed": 1}, {"num_seeds": 5}, {"train.num_steps": 3}]
+    configs = [load_config("listops", "quick", change) for change in changes]
+    folders = {default_workdir(resolve(config)) for config in configs}
+    assert len(folders) == 4 and all(isinstance(folder, Path) for folder in folders)

@@ -1,0 +1,15 @@
+#!/usr/bin/env sh
+# Make .venv with the first Python that fits: tools/make_environment.sh [PYTHON]
+fits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))'
+for candidate in ${1:-python3 python3.12 python3.11 python3.13}; do
+  if "$candidate" -c "$fits" 2>/dev/null; then
+    echo "$candidate -m venv .venv"
+    "$candidate" -m venv .venv && exit 0
+    rm -rf .venv
+    echo "error: $candidate cannot make environments; install its venv package" \
+      "(Debian, Ubuntu: apt-get install python3-venv)" >&2
+    exit 1
+  fi
+done
+echo "error: needs Python 3.11 to 3.13; make base_python=/path/to/python3.12" >&2
+exit 1
