@@ -3,7 +3,8 @@
 The contract, `mixer(x, mask, train)` with x (b, l, d) and mask (b, l), True on real
 tokens, is that the result has the shape and dtype of x. The fields of the class are
 its hyperparameters; width and length come from x. Mixers of other packages are found
-by their module's name, or by an entry point of the group `lra_fnet.mixers`.
+by their module's name, or by an entry point of the group `lra_fnet.mixers`; those of
+the current folder by their file's.
 """
 
 import importlib
@@ -57,6 +58,7 @@ def mixer_class(name: str) -> "type[nn.Module]":
 
 def _is_file_here(name: str) -> bool:
     """Return whether a name is that of an importable file of the current folder."""
+    importlib.invalidate_caches()  # the file may have been made a moment ago
     spec = importlib.util.find_spec(name) if name.isidentifier() else None
     origin = Path(spec.origin or "") if spec else Path()
     return origin.parent == Path.cwd()

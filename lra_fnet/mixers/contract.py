@@ -234,7 +234,7 @@ def every_parameter_learns(trial: Trial) -> str:
     """Check that each parameter has a gradient, finite and not zero."""
     gradients, _ = _gradients(trial.mixer, trial.params, trial.x, trial.mask)
     named = {_name(p): leaf for p, leaf in jax.tree.leaves_with_path(gradients)}
-    zero = [name for name, leaf in named.items() if not leaf.any()]
+    zero = [name for name, leaf in named.items() if not (leaf != 0).any()]
     faults = [f"the gradient of {name} is zero" for name in zero]
     faults += [f"that of {k} is not finite" for k in named if not _finite(named[k])]
     _hold_all(faults)
@@ -272,7 +272,7 @@ def _parts(direction: Array) -> Mapping[str, Array]:
     if jnp.iscomplexobj(direction):
         real = direction.real.astype(direction.dtype)
         parts = {" (real)": real, " (imaginary)": direction - real}
-    return {name: part for name, part in parts.items() if part.any()}
+    return {name: part for name, part in parts.items() if (part != 0).any()}
 
 
 def any_length_works(trial: Trial) -> str:
