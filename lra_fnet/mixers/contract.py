@@ -105,21 +105,16 @@ def some_x(length: int = LENGTH, seed: int = 0) -> Float[Array, "b l d"]:
 
 def formula_cost_and_exponent_are_given(mixer_type: type[nn.Module]) -> str:
     """Check what the table of mixers shows, and what memory is held to."""
-    texts = [getattr(mixer_type, name, None) for name in ("formula", "cost")]
+    given = [getattr(mixer_type, name, None) for name in ("formula", "cost")]
     exponent = getattr(mixer_type, "exponent", None)
-    bad = [
-        name
-        for name, text in zip(("formula", "cost"), texts, strict=True)
-        if not isinstance(text, str) or not text or "\n" in text
-    ]
-    faults = [f"no ClassVar of one line: {', '.join(bad)}"] if bad else []
+    if not all(isinstance(text, str) and text and "\n" not in text for text in given):
+        raise Broken(f"formula and cost are no ClassVars of one line: {given}")
     if not isinstance(exponent, int | float):
-        faults.append(
+        raise Broken(
             "no ClassVar `exponent`, the power of the length that memory grows by, "
             "logarithms aside"
         )
-    _hold_all(faults)
-    return f"{texts[0]}; O({texts[1]}), memory as l^{exponent:g}"
+    return f"{given[0]}; O({given[1]}), memory as l^{exponent:g}"
 
 
 def every_hyperparameter_has_a_default(mixer_type: type[nn.Module]) -> str:
@@ -309,9 +304,9 @@ def _at_length(trial: Trial, length: int, bound: str) -> str:
 def a_second_call_does_not_compile(trial: Trial) -> str:
     """Check that other values, of x and of the mask, do not change the program."""
     trial.apply(trial.x, trial.mask)
-    before = _apply._cache_size()
+    programs = _apply._cache_size()  # type: ignore[attr-defined]
     trial.apply(some_x(seed=1), ~trial.mask)
-    if _apply._cache_size() != before:
+    if _apply._cache_size() != programs:  # type: ignore[attr-defined]
         raise Broken("other values of x and mask are another program")
     return "one program for two calls with other values"
 

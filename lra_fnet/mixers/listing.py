@@ -52,7 +52,7 @@ FOLDER = Path(__file__).parent
 
 def document() -> str:
     """Return tables of all mixers, as Markdown that can be read as it is."""
-    types = {name: mixer_class(name) for name in mixer_names()}
+    types: dict[str, Any] = {name: mixer_class(name) for name in mixer_names()}
     parameters = model_parameters([*types])
     base = parameters[BASE]
     formulas = [[n, f"`{t.formula}`", f"`O({t.cost})`"] for n, t in types.items()]

@@ -475,7 +475,7 @@ def test_gradients_are_finite_and_reach_every_parameter_of_many_blocks(name):
 @pytest.mark.parametrize("name", ["local", "linformer", "synthesizer", "performer"])
 def test_bfloat16_is_close_to_float32(name):
     x, mask, mixer = some_x(), some_mask(), small(name)
-    params = mixer.init(jax.random.key(1), x, mask, train=False)
+    params = initialized(mixer)
     wide = apply(mixer, params, x, mask)
     narrow = apply(mixer, params, x.astype(jnp.bfloat16), mask)
     assert narrow.dtype == jnp.bfloat16

@@ -223,7 +223,11 @@ def test_a_broken_property_is_found(mixer_type, check, words):
 @pytest.mark.parametrize(
     ("mixer_type", "name", "words"),
     [
-        (HasNoFormula, "formula cost and exponent are given", "formula, cost; no"),
+        (
+            HasNoFormula,
+            "formula cost and exponent are given",
+            "no ClassVars of one line",
+        ),
         (NamesNoExponent, "formula cost and exponent are given", "power of the length"),
         (AsksForAValue, "every hyperparameter has a default", "no default for width"),
         (BranchesOnValues, "parameters are initialized", "TracerBoolConversionError"),

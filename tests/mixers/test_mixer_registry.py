@@ -103,6 +103,7 @@ def test_a_file_of_the_current_folder_is_found_by_its_name(elsewhere, monkeypatc
     assert mixer_class("mine")().distance == 2
 
 
+@pytest.mark.slow
 def test_it_trains_and_is_evaluated_again_from_the_command_line(elsewhere, tmp_path):
     workdir, data = tmp_path / "run", tmp_path / "data"
     path = f"{elsewhere}:{environment(data)['PYTHONPATH']}"
