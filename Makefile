@@ -18,11 +18,11 @@ endif
 endif
 
 # Earlier names of two variables.
-$(foreach name,mixer mixers,$(if $($(name)),,$(eval $(name) := $($(subst mixer,model,$(name))))))
+$(foreach v,mixer mixers,$(if $($(v)),,$(eval $(v) := $($(subst mixer,model,$(v))))))
 
 # What was given of these variables, as flags of the same names; values may have spaces.
 quoted = '$(subst ','\'',$(1))'
-given = $(foreach name,$(1),$(if $($(name)),$(call quoted,--$(name)=$($(name)))))
+given = $(foreach v,$(1),$(if $($(v)),$(call quoted,--$(v)=$($(v)))))
 of_run := task recipe source data
 verb = @echo "python -m lra_fnet $(1)" && exec $(python) -m lra_fnet $(1)
 

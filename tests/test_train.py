@@ -11,6 +11,7 @@ import pytest
 from lra_fnet import evaluate, hardware, train
 from lra_fnet.hardware import OutOfMemory
 from lra_fnet.logbook import NotFinite
+from lra_fnet.result import FAILURE_FILE, Failure
 from lra_fnet.train import train_and_evaluate
 from lra_fnet.workdir import FolderLock, FolderLocked, WorkdirError
 from tiny_runs import (
