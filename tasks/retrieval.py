@@ -31,6 +31,7 @@ PART = Part(
         "test": "new_aan_pairs.test.tsv",
     },
     instead="source='sample' runs the same pipeline on small made-up data",
+    counts={"train": 147_086, "validation": 18_090, "test": 17_437},
 )
 
 
@@ -94,8 +95,7 @@ def _official(directory: str, limits: Mapping[str, int], length: int) -> _Source
     """Return provenance of the release's pairs, and what reads them."""
     release = open_release(directory, PART)
     provenance = {"files_version": _FILES_VERSION, **release.describe()}
-    files = {split: release.file(split) for split in limits}
-    return provenance, functools.partial(papers.read_release, files, limits, length)
+    return provenance, functools.partial(papers.read_release, release, limits, length)
 
 
 def _papers(directory: str, limits: Mapping[str, int], length: int) -> _Source:

@@ -9,6 +9,7 @@ scores on it compare with each other, not with published ones. Its folder holds:
 both also gzip-compressed (.gz) or xz-compressed (.xz).
 """
 
+import codecs
 import gzip
 import itertools
 import json
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from tasks.sources.release import AGAIN, read_lines
+from tasks.sources.release import AGAIN, Release, read_lines
 from tasks.task import DataError, Split
 
 # Id 0 is padding, byte b is id b + 1, as in LRA.
@@ -97,7 +98,7 @@ def _parse_label(label: bytes, place: str) -> int:
 
 
 def read_release(
-    files: Mapping[str, Path], limits: Mapping[str, int], length: int, scratch: Path
+    release: Release, limits: Mapping[str, int], length: int, scratch: Path
 ) -> dict[str, Split]:
     """Return the first limits[split] pairs of every split's file; limit 0: all.
 
@@ -105,8 +106,9 @@ def read_release(
       DataError: a file is damaged; the message names the line.
     """
     splits, ids = {}, {}
-    for split, file in files.items():
-        count = sum(1 for _ in read_lines(file, limits[split]))
+    for split, limit in limits.items():
+        file, whole = release.file(split), release.part.counts[split]
+        count = sum(1 for _ in read_lines(file, limit, whole))
         inputs = new_inputs(scratch, split, count, length)
         splits[split], ids[split] = _read_split(file, inputs)
     logging.getLogger(__name__).info("Retrieval documents: %s", count_documents(ids))
@@ -274,6 +276,8 @@ def _lines(file: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with openers.get(file.suffix, open)(file, "rb") as stream:
             for number, line in enumerate(stream, 1):
+                if number == 1:
+                    line = line.removeprefix(codecs.BOM_UTF8)
                 yield f"{file}:{number}", line
     except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
         raise DataError(

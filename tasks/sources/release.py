@@ -6,13 +6,14 @@ complete is read, as by most later work on the benchmark. docs/data.md says how 
 fetch and unpack it.
 """
 
+import codecs
 import dataclasses
 import hashlib
 import io
 import itertools
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -37,11 +38,13 @@ class Part:
         * stands for any characters but a slash.
       instead: how to do without: the end of a sentence that starts "without the
         release, ".
+      counts: examples in the files of the release, by role.
     """
 
     folder: str
     files: Mapping[str, str]
     instead: str
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,9 +67,14 @@ class Release:
         depth = {copy: len(PurePosixPath(copy).parts) for copy in self.copies}
         return min(self.copies, key=lambda copy: (-depth[copy], copy))
 
+    @property
+    def folder(self) -> Path:
+        """The folder that is read."""
+        return self.directory / self.copy
+
     def file(self, role: str) -> Path:
         """Return the file of a role that has no * in its path."""
-        return self.directory / self.copy / self.part.files[role]
+        return self.folder / self.part.files[role]
 
     def stream(self) -> Iterator[tuple[str, bytes]]:
         """Yield path and content of all files of the copy, sorted within a role."""
@@ -82,9 +90,8 @@ class Release:
         }
 
     def _stream(self, role: str) -> Iterator[tuple[str, bytes]]:
-        folder = self.directory / self.copy
-        for path in sorted(folder.glob(self.part.files[role])):
-            yield path.relative_to(folder).as_posix(), path.read_bytes()
+        for path in sorted(self.folder.glob(self.part.files[role])):
+            yield path.relative_to(self.folder).as_posix(), path.read_bytes()
 
     def _describe(self, role: str) -> dict[str, str | int]:
         """Return name, size and SHA-256 of a role's file, or of all its files."""
@@ -168,31 +175,58 @@ def _missing(path: Path | None, part: Part) -> str:
 
 
 def read_lines(
-    file: Path, limit: int = 0, header: bytes = b""
+    file: Path, limit: int = 0, count: int = 0, header: bytes = b""
 ) -> Iterator[tuple[str, bytes]]:
     """Yield place and bytes of the lines below the header, without their breaks.
 
     Args:
       file: of the release.
       limit: lines at most; 0: all.
+      count: lines the release has; fewer are refused where the limit does not ask for
+        fewer.
       header: the first line, which then must be there.
 
     Raises:
-      DataError: there are no lines, or another header.
+      DataError: lines are missing, the last is torn, or the header is another one.
     """
-    number = 0
+    first = 2 if header else 1
+    number = first - 1
     with file.open("rb") as stream:
-        if header and (found := stream.readline()).rstrip(b"\r\n") != header:
-            fault = f"the header is not {header.decode()!r}"
-            fault = fault if found else "the file is empty"
-            raise DataError(f"{file}:1: {fault}; {AGAIN}")
+        if stream.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+            stream.seek(0)
+        if header:
+            _check_header(stream.readline(), header, file)
         lines = tqdm(stream, desc=file.name, unit=" lines", disable=None)
-        first = 2 if header else 1
         for number, line in enumerate(itertools.islice(lines, limit or None), first):
+            if not line.endswith(b"\n"):
+                fault = "the last line has no line break"
+                raise DataError(f"{file}:{number}: {fault}; {AGAIN}")
             yield f"{file}:{number}", line.rstrip(b"\r\n")
-    if not number:
-        fault = "no example after the header" if header else "the file is empty"
-        raise DataError(f"{file}:{first}: {fault}; {AGAIN}")
+    found = number - first + 1
+    if not found:
+        raise DataError(f"{file}:{first}: no examples; {AGAIN}")
+    check_count(f"{file}: {found:,} examples", found, limit, count)
+
+
+def _check_header(line: bytes, header: bytes, file: Path) -> None:
+    if line.rstrip(b"\r\n") != header:
+        fault = (
+            f"the header is not {header.decode()!r}" if line else "the file is empty"
+        )
+        raise DataError(f"{file}:1: {fault}; {AGAIN}")
+
+
+def check_count(what: str, found: int, limit: int, count: int) -> None:
+    """Check that a split is as large as in the release, or as its limit asks for.
+
+    Raises:
+      DataError: it is not, and `what` is there instead.
+    """
+    if found < min(limit or count, count):
+        raise DataError(
+            f"{what}, but the release has {count:,}; {AGAIN}, or set num_train, "
+            "num_validation and num_test to what is there, for a subset"
+        )
 
 
 # ---------------------------------------------------------------------------
@@ -205,6 +239,10 @@ _SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 # A copy of the release was reported whose labels do not fit its images (issue 38 of
 # the LRA repository). Labels this far from even say that something is wrong.
 _EVEN = (0.45, 0.55)
+# Of every size and contour length.
+NUM_IMAGES = 200_000
+# LRA: one image of the release is an empty file, which its loader drops too.
+_MOST_EMPTY = 10
 
 
 def read_images(
@@ -217,15 +255,26 @@ def read_images(
     """
     images: dict[str, np.ndarray] = {}
     labels: dict[str, int] = {}
+    empty = []
     files = tqdm(release.stream(), desc="pathfinder", unit=" files", disable=None)
     for name, content in files:
         if name.endswith(".npy"):
             labels.update(_read_metadata(name, content))
-        elif content:  # LRA: the release has an empty file, which its loader drops too
+        elif content:
             images[name] = decode_png(name, content, size)
-    _check_labels(images, labels)
-    names = sorted(images, key=lambda name: hashlib.sha256(name.encode()).digest())
-    return dict(_split(names, images, labels, limits))
+        else:
+            empty.append(name)
+    try:
+        _check_names(images, labels, empty)
+        splits = dict(_split(images, labels, limits))
+        if len(images) + len(empty) < NUM_IMAGES:
+            for split, limit in limits.items():
+                what = f"{len(images):,} images, {len(splits[split]):,} for {split}"
+                full = round(_SHARES[split] * NUM_IMAGES)
+                check_count(what, len(splits[split]), limit, full)
+    except DataError as error:
+        raise DataError(f"{release.folder}: {error}") from None
+    return splits
 
 
 def _read_metadata(name: str, content: bytes) -> Iterator[tuple[str, int]]:
@@ -249,7 +298,8 @@ def decode_png(name: str, content: bytes, size: int) -> np.ndarray:
 
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-            pixels = np.asarray(image)
+            # The bytes of a palette image are numbers of colors, not brightness.
+            pixels = np.asarray(image.convert("L") if image.mode == "P" else image)
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{name} is no intact PNG file ({error})") from error
     if pixels.shape != (size, size) or pixels.dtype != np.uint8:
@@ -260,13 +310,18 @@ def decode_png(name: str, content: bytes, size: int) -> np.ndarray:
     return pixels.ravel()
 
 
-def _check_labels(images: Mapping[str, Any], labels: Mapping[str, int]) -> None:
+def _check_names(
+    images: Mapping[str, Any], labels: Mapping[str, int], empty: Sequence[str]
+) -> None:
     """Raise DataError where images and labels do not belong together."""
-    without = sorted(images.keys() - labels.keys())
-    if without:
-        raise DataError(
-            f"{len(without):,} images have no line of metadata, such as {without[0]}"
-        )
+    complaints = {
+        "images have no line of metadata": images.keys() - labels.keys(),
+        "lines of metadata have no image": labels.keys() - images.keys() - {*empty},
+        "images are empty files": empty if len(empty) > _MOST_EMPTY else (),
+    }
+    for complaint, names in complaints.items():
+        if names:
+            raise DataError(f"{len(names):,} {complaint}, such as {min(names)}")
     if not images:
         raise DataError("no images, or only empty ones")
     share = float(np.mean([labels[name] for name in images]))
@@ -278,12 +333,12 @@ def _check_labels(images: Mapping[str, Any], labels: Mapping[str, int]) -> None:
 
 
 def _split(
-    names: list[str],
     images: Mapping[str, np.ndarray],
     labels: Mapping[str, int],
     limits: Mapping[str, int],
 ) -> Iterator[tuple[str, Split]]:
     """Yield the splits, each the first of its share."""
+    names = sorted(images, key=lambda name: hashlib.sha256(name.encode()).digest())
     start = 0.0
     for split, share in _SHARES.items():
         first, last = round(start * len(names)), round((start + share) * len(names))

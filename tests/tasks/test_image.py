@@ -462,7 +462,7 @@ def spectrum(inputs):
     return features / np.linalg.norm(features, axis=1, keepdims=True)
 
 
-# --- Trivial baselines --------------------------------------------------------------------------
+# --- Trivial baselines --------------------------------------------------------------
 
 
 def random_split(seed, count=2_000, num_pixels=9, num_classes=3):

@@ -10,7 +10,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import DataError, Split, make_task
+from tasks import DataError, Split, listops, make_task
 from tasks.generators import listops as generator
 from tasks.generators.listops import draw_block, generate, recompute_labels
 from tasks.listops import (
@@ -380,7 +380,7 @@ def test_an_option_out_of_range_is_refused_by_name(options, message):
         make_task("listops", **options)
 
 
-# --- Trivial baselines --------------------------------------------------------------------------
+# --- Trivial baselines --------------------------------------------------------------
 
 
 def test_baselines_climb_the_ladder_of_what_they_see(examples):
@@ -447,10 +447,18 @@ def write_files(folder, lines=("[MAX 1 2 ]\t2", "[SM 8 [MIN 3 4 ] 9 ]\t0"), end=
         (folder / name).write_bytes(text.encode("latin-1"))
 
 
+@pytest.fixture
+def any_count(monkeypatch):
+    """Take files with any number of lines for whole ones."""
+    counts = dict.fromkeys(PART.files, 0)
+    monkeypatch.setattr(listops, "PART", dataclasses.replace(PART, counts=counts))
+
+
 def official(folder, **options):
     return make_task("listops", source="official", directory=str(folder), **options)
 
 
+@pytest.mark.usefixtures("any_count")
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("form", [str, parenthesized])
 def test_files_of_either_form_give_back_the_examples(examples, tmp_path, form, end):
@@ -507,6 +515,7 @@ def test_provenance_holds_the_checksums_of_the_files(tmp_path):
     json.dumps(provenance)
 
 
+@pytest.mark.usefixtures("any_count")
 def test_repeated_expressions_are_counted_but_kept(tmp_path, caplog):
     write_files(tmp_path, ["4\t4", "5\t5", "4\t4"])
     with caplog.at_level(logging.WARNING):
@@ -516,6 +525,7 @@ def test_repeated_expressions_are_counted_but_kept(tmp_path, caplog):
     assert "7 expressions occur in an earlier line or split" in caplog.text
 
 
+@pytest.mark.usefixtures("any_count")
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -550,13 +560,15 @@ def test_a_damaged_line_is_named_by_file_and_number(tmp_path, line, message):
         official(tmp_path, max_length=5).read(tmp_path)
 
 
+@pytest.mark.usefixtures("any_count")
 @pytest.mark.parametrize(
     ("content", "place"),
     [
         pytest.param(b"", "1: the file is empty", id="empty"),
+        pytest.param(b"Source\tTarget\n4\t4", "2: the last line has no", id="torn"),
         pytest.param(b"[MAX 1 2 ]\t2\n", "1: the header is not", id="no header"),
         pytest.param(b"Source,Target\n4,4\n", "1: the header is not", id="commas"),
-        pytest.param(b"Source\tTarget\n", "2: no example", id="only a header"),
+        pytest.param(b"Source\tTarget\n", "2: no examples", id="only a header"),
     ],
 )
 def test_a_damaged_start_is_named_by_file_and_number(tmp_path, content, place):
@@ -564,3 +576,24 @@ def test_a_damaged_start_is_named_by_file_and_number(tmp_path, content, place):
     (tmp_path / "basic_test.tsv").write_bytes(content)
     with pytest.raises(DataError, match=rf"basic_test\.tsv:{place}"):
         official(tmp_path).read(tmp_path)
+
+
+def test_a_file_with_fewer_lines_than_the_release_is_refused(tmp_path):
+    write_files(tmp_path, ["4\t4", "5\t5"])
+    with pytest.raises(DataError, match=r"basic_train\.tsv: 2 .* release has 96,000"):
+        official(tmp_path).read(tmp_path)
+    bounds = {"num_train": 2, "num_validation": 1, "num_test": 2}
+    assert len(official(tmp_path, **bounds).read(tmp_path)["train"]) == 2
+    assert official(tmp_path, **bounds).provenance["limits"]["train"] == 2
+    with pytest.raises(DataError, match=r"basic_test\.tsv: 2 .* release has 2,000"):
+        official(tmp_path, **bounds | {"num_test": 3}).read(tmp_path)
+
+
+@pytest.mark.usefixtures("any_count")
+def test_a_byte_order_mark_is_skipped(tmp_path):
+    write_files(tmp_path)
+    expected = official(tmp_path).read(tmp_path)
+    for file in tmp_path.glob("*.tsv"):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    for name, split in official(tmp_path).read(tmp_path).items():
+        assert (split.inputs == expected[name].inputs).all()

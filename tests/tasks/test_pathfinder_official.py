@@ -6,8 +6,14 @@ from PIL import Image
 
 from lra_fnet.data import load_dataset
 from tasks import DataError, make_task
+from tasks.sources import release as sources_release
 
 COUNT = 40
+
+
+@pytest.fixture(autouse=True)
+def small_release(monkeypatch):
+    monkeypatch.setattr(sources_release, "NUM_IMAGES", COUNT)
 
 
 def png(pixels):
@@ -75,6 +81,31 @@ def test_the_empty_image_of_the_release_is_left_out(tmp_path):
     assert sum(len(split) for split in splits.values()) == COUNT - 1
 
 
+def test_a_palette_image_is_read_as_its_brightness():
+    brightness = np.arange(64, dtype=np.uint8).reshape(8, 8) * 3
+    image = Image.fromarray(brightness // 3, "P")
+    image.putpalette([3 * index for index in range(64) for _ in "rgb"])
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    pixels = sources_release.decode_png("a.png", stream.getvalue(), 8)
+    assert pixels.tolist() == brightness.ravel().tolist()
+
+
+def test_fewer_images_than_the_release_has_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources_release, "NUM_IMAGES", 1_000)
+    folder = release(tmp_path / "release")
+    with pytest.raises(
+        DataError, match=r"pathfinder32/curv_contour_length_14: 40 .* 32 for train"
+    ):
+        load(folder, tmp_path / "data")
+    bounds = {"num_train": 32, "num_validation": 4, "num_test": 3}
+    assert len(load(folder, tmp_path / "data", **bounds)["test"]) == 3
+
+
+def empty_images(files):
+    files.update(dict.fromkeys([f"imgs/0/sample_{i}.png" for i in range(11)], b""))
+
+
 def metadata(files, old, new):
     files["metadata/1.npy"] = files["metadata/1.npy"].replace(old, new)
 
@@ -96,6 +127,11 @@ def metadata(files, old, new):
             lambda f: f.update({"imgs/1/sample_77.png": f["imgs/1/sample_1.png"]}),
             r"1 images have no line of metadata, such as imgs/1/sample_77\.png",
         ),
+        (
+            lambda f: f.pop("imgs/1/sample_3.png"),
+            r"length_14: 1 lines of metadata have no image, such as imgs/1/sample_3",
+        ),
+        (empty_images, r"11 images are empty files, such as imgs/0/sample_0\.png"),
         (
             lambda f: metadata(f, b"sample_5.png 25 1", b"sample_5.png 25 7"),
             r"metadata/1\.npy:6: label '7' is not 0 or 1",

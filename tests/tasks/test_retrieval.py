@@ -1,3 +1,4 @@
+import dataclasses
 import gzip
 import hashlib
 import json
@@ -7,7 +8,7 @@ import lzma
 import numpy as np
 import pytest
 
-from tasks import DataError, Split, make_task
+from tasks import DataError, Split, make_task, retrieval
 from tasks.samples import PAIR_SIZES
 from tasks.sources.papers import count_documents, write_ids
 from tasks.trivial import retrieval_baselines, subsample
@@ -36,6 +37,14 @@ def write_pairs(folder, lines, end="\n", **others):
         content = end.join([*others.get(split, lines), ""]).encode("latin-1")
         (folder / f"new_aan_pairs.{name}.tsv").write_bytes(content)
     return folder
+
+
+@pytest.fixture
+def any_count(monkeypatch):
+    """Take files with any number of lines for whole ones."""
+    counts = dict.fromkeys(FILES, 0)
+    part = dataclasses.replace(retrieval.PART, counts=counts)
+    monkeypatch.setattr(retrieval, "PART", part)
 
 
 def official(directory, **options):
@@ -71,6 +80,7 @@ def papers(directory, **options):
 # --- The task -------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("any_count")
 @pytest.mark.parametrize("source", ["official", "papers", "sample"])
 def test_the_task_states_the_facts_of_its_splits(tmp_path, source):
     write_pairs(tmp_path / "official", [line(*PAIR)])
@@ -136,6 +146,7 @@ def test_documents_are_counted_by_split():
 # --- The pairs of the release ---------------------------------------------------------
 
 
+@pytest.mark.usefixtures("any_count")
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_pairs_come_out_as_they_are_in_the_files(tmp_path, end):
     lines = [
@@ -156,6 +167,7 @@ def test_pairs_come_out_as_they_are_in_the_files(tmp_path, end):
         ]
 
 
+@pytest.mark.usefixtures("any_count")
 def test_splits_come_from_their_files_and_sizes_bound_them(tmp_path):
     lines = {
         split: [line(label, "A", "B", split, f"{split} {i}") for i in range(5)]
@@ -183,6 +195,7 @@ def test_lines_beyond_the_bound_are_not_looked_at(tmp_path):
     assert {len(split) for split in splits.values()} == {1}
 
 
+@pytest.mark.usefixtures("any_count")
 def test_inputs_are_mapped_to_files_in_the_scratch_folder(tmp_path):
     write_pairs(tmp_path / "tsv_data", [line(*PAIR)])
     (tmp_path / "scratch").mkdir()
@@ -191,6 +204,7 @@ def test_inputs_are_mapped_to_files_in_the_scratch_folder(tmp_path):
         assert tmp_path / "scratch" in type(tmp_path)(split.inputs.filename).parents
 
 
+@pytest.mark.usefixtures("any_count")
 @pytest.mark.parametrize(
     ("damaged", "message"),
     [
@@ -220,13 +234,15 @@ def test_a_damaged_line_is_named_by_file_and_number(tmp_path, split, damaged, me
         official(tmp_path).read(tmp_path)
 
 
+@pytest.mark.usefixtures("any_count")
 def test_an_empty_file_is_named(tmp_path):
     write_pairs(tmp_path, [line(*PAIR)])
     (tmp_path / "new_aan_pairs.eval.tsv").write_bytes(b"")
-    with pytest.raises(DataError, match=r"eval\.tsv:1: the file is empty"):
+    with pytest.raises(DataError, match=r"eval\.tsv:1: no examples"):
         official(tmp_path).read(tmp_path)
 
 
+@pytest.mark.usefixtures("any_count")
 def test_documents_shared_by_splits_are_counted_and_kept(tmp_path, caplog):
     write_pairs(tmp_path, [line(*PAIR)], test=[line("0", "A2", "A9", "x", "y")])
     with caplog.at_level(logging.INFO):
@@ -249,6 +265,37 @@ def test_provenance_tells_apart_what_has_other_bytes(tmp_path):
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
+
+
+def test_a_file_with_fewer_pairs_than_the_release_is_refused(tmp_path):
+    write_pairs(tmp_path, [line(*PAIR)] * 2)
+    with pytest.raises(DataError, match=r"train\.tsv: 2 .* release has 147,086"):
+        official(tmp_path).read(tmp_path)
+    bounds = {"num_train": 2, "num_validation": 2, "num_test": 1}
+    assert len(official(tmp_path, **bounds).read(tmp_path)["train"]) == 2
+    with pytest.raises(DataError, match=r"eval\.tsv: 2 .* release has 18,090"):
+        official(tmp_path, **bounds | {"num_validation": 3}).read(tmp_path)
+
+
+@pytest.mark.usefixtures("any_count")
+def test_a_torn_last_line_is_refused(tmp_path):
+    file = write_pairs(tmp_path, [line(*PAIR)] * 2) / "new_aan_pairs.test.tsv"
+    file.write_bytes(file.read_bytes()[:-4])
+    with pytest.raises(
+        DataError, match=r"test\.tsv:2: the last line has no line break"
+    ):
+        official(tmp_path).read(tmp_path)
+
+
+@pytest.mark.usefixtures("any_count")
+def test_a_byte_order_mark_is_skipped(tmp_path):
+    write_papers(write_pairs(tmp_path, [line(*PAIR)]))
+    for file in (*tmp_path.glob("*.tsv"), *tmp_path.glob("*.jsonl")):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert official(tmp_path).read(tmp_path)["train"].labels.tolist() == [1]
+    for file in tmp_path.glob("new_*"):
+        file.unlink()
+    assert papers(tmp_path).read(tmp_path)["train"].labels.tolist() == [1, 0]
 
 
 # --- Other papers ---------------------------------------------------------------------
@@ -407,7 +454,7 @@ def test_made_up_pairs_can_be_told_apart_by_the_words_they_share(samples):
     assert np.mean((np.array(shared) > 0.75) == split.labels) > 0.95
 
 
-# --- Trivial baselines --------------------------------------------------------------------------
+# --- Trivial baselines --------------------------------------------------------------
 
 
 def test_baselines_climb_the_ladder_of_what_they_see(samples):

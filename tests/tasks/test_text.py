@@ -499,7 +499,7 @@ def test_the_sample_runs_through_the_same_pipeline_and_can_be_learned(
     assert accuracies["majority class"] == 0.5 and accuracies["bag of bytes"] > 0.8
 
 
-# --- Trivial baselines --------------------------------------------------------------------------
+# --- Trivial baselines --------------------------------------------------------------
 
 
 def random_split(seed, count=300, length=60):
