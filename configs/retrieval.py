@@ -1,6 +1,6 @@
 """Retrieval: does one paper cite the other, read as bytes, twice 4,000, two classes.
 
-make task=retrieval source=official data=lra_release.gz
+make task=retrieval source=official data=lra_release
 make task=retrieval recipe=quick source=sample    two CPU cores, minutes
 make task=retrieval recipe=lra2020                the released budget, 5,000 steps
 make task=retrieval recipe=strong                 a modern recipe, 20 epochs
@@ -21,7 +21,7 @@ def get_config(recipe: str = "lra2020") -> ConfigDict:
     config = common_config()
     config.task = "retrieval"
     config.data.source = "official"  # or "papers": papers and pairs of them; "sample"
-    config.data.directory = ""  # of the release or its archive; of papers and pairs
+    config.data.directory = ""  # above the release; of papers and pairs
     config.data.length = 4_000  # bytes per document
     config.data.num_train = 0  # pairs, 0: all; a bound
     config.data.num_validation = 0

@@ -49,7 +49,7 @@ def export_tfds(
 
 @dataclasses.dataclass(frozen=True)
 class _Examples:
-    """Yield number and example of a split in order, as often as asked to."""
+    """Numbered examples of a split, as often as they are asked for."""
 
     split: Split
 

@@ -19,7 +19,15 @@ from tasks.sources import folder
 from tasks.sources.folder import CIFAR, gray, num_pictures
 from tasks.sources.release import describe_file
 from tasks.sources.tfds import load_tfds
-from tasks.task import DataError, Split, Splits, Task, check_choice, check_range
+from tasks.task import (
+    DataError,
+    Split,
+    Splits,
+    Task,
+    check_choice,
+    check_range,
+    lazily,
+)
 
 TITLE = "Image"
 ORDER = 4
@@ -51,9 +59,9 @@ def make_task(
       directory: TFDS's data_dir, "" being its default; or a folder or archive of
         data_batch_{1..5}.bin and test_batch.bin, or of {train,test}_images.npy, uint8
         (n, 32, 32) in gray or (n, 32, 32, 3) in color, and {train,test}_labels.npy.
-      num_train: at most so many training examples; 0 is all.
+      num_train: at most so many examples; 0 is all.
+      num_test: likewise.
       num_validation: examples taken from training; of the sample, at most a fifth.
-      num_test: at most so many test examples; 0 is all.
 
     Raises:
       ValueError: an option is out of its range.
@@ -78,16 +86,10 @@ def make_task(
         source=source,
         provenance={"version": _VERSION, "data": data, **cut},
         read=functools.partial(_read, load, cut),
-        trivial_baselines=_trivial_baselines,
+        trivial_baselines=lazily("tasks.trivial", "pixel_baselines"),
         # LRA: has the same ids, but takes black, id 0, for padding and masks it.
         pad_id=None,
     )
-
-
-def _trivial_baselines(splits: Splits) -> dict[str, float]:
-    from tasks.trivial import pixel_baselines
-
-    return pixel_baselines(splits)
 
 
 _Load = Callable[[], Splits]
@@ -96,18 +98,12 @@ _Load = Callable[[], Splits]
 def _find(source: str, directory: str) -> tuple[_Load, Any]:
     """Return what reads the pictures of a source, and what determines their bytes."""
     if source == "sample":
-        return _sample, _SAMPLE
+        return lazily("tasks.samples", "made_up_pictures"), _SAMPLE
     if source == "tfds":
         return functools.partial(read_tfds, directory), CIFAR.tfds
     files = folder.find_pictures(folder.given(directory))
     described = [describe_file(file) for file in files]
     return functools.partial(folder.read_pictures, files), described
-
-
-def _sample() -> Splits:
-    from tasks.samples import made_up_pictures
-
-    return made_up_pictures()
 
 
 def read_tfds(directory: str) -> dict[str, Split]:

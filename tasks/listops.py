@@ -25,6 +25,7 @@ from tasks.task import (
     Task,
     check_choice,
     check_range,
+    lazily,
     split_generated,
 )
 
@@ -56,21 +57,13 @@ _FIRST_LINE = 2  # of a file that has an example; the header is line 1
 
 @dataclasses.dataclass(frozen=True)
 class Grammar:
-    """All that determines an endless sequence of generated examples.
+    """All that determines an endless sequence of generated examples."""
 
-    Attributes:
-      seed: of the random streams, in [0, 2^64).
-      max_depth: of a node; the root has depth 1, nodes at max_depth are digits.
-      max_args: most arguments of an operator, at least 2.
-      min_length: every expression has more tokens, brackets included.
-      max_length: every expression has fewer tokens; also the length of a row.
-    """
-
-    seed: int
-    max_depth: int
-    max_args: int
-    min_length: int
-    max_length: int
+    seed: int  # of the random streams, in [0, 2^64)
+    max_depth: int  # of a node; the root has depth 1, nodes at max_depth are digits
+    max_args: int  # most arguments of an operator, at least 2
+    min_length: int  # every expression has more tokens, brackets included
+    max_length: int  # every expression has fewer tokens; also the length of a row
 
 
 def make_task(
@@ -94,14 +87,13 @@ def make_task(
     Args:
       source: "generated", or "official" for the release's files.
       directory: a folder above listops-1000; only for "official".
-      seed: of the generator, in [0, 2^64); only for "generated".
-      num_train: examples; of the files, the first num_train lines at most.
-      num_validation: examples; of the files, likewise.
-      num_test: examples; of the files, likewise.
-      max_depth: of a node, the root being at depth 1; only for "generated".
-      max_args: most arguments of an operator; only for "generated".
-      min_length: generated expressions have more tokens, brackets included; only for
-        "generated".
+      seed: of the generator.
+      num_train: examples; of the files, lines at most.
+      num_validation: likewise.
+      num_test: likewise.
+      max_depth: see Grammar; only for "generated".
+      max_args: likewise.
+      min_length: likewise.
       max_length: positions of a row; generated expressions have fewer tokens, those
         of the files must not have more.
 
@@ -144,15 +136,9 @@ def make_task(
         source=source,
         provenance=provenance,
         read=read,
-        trivial_baselines=_trivial_baselines,
+        trivial_baselines=lazily("tasks.trivial", "listops_baselines"),
         verify=verify,
     )
-
-
-def _trivial_baselines(splits: Splits) -> dict[str, float]:
-    from tasks.trivial import listops_baselines
-
-    return listops_baselines(splits)
 
 
 def verify(splits: Splits) -> str:
@@ -330,20 +316,15 @@ def _check_labels(split: Split, file: Path) -> None:
     """Raise DataError at the first expression that has no value, or another one."""
     from tasks.generators.listops import recompute_labels
 
-    wrong = _wrong_labels(split)
-    if len(wrong):
-        row, label = split.inputs[wrong[:1]], split.labels[wrong[0]]
-        value = recompute_labels(row)[0]
-        fault = f"wrong label {label}, the value is {value}"
-        if value < 0:
-            fault = _fault(row)
-        raise DataError(f"{file}:{wrong[0] + _FIRST_LINE}: {fault}; {AGAIN}")
-
-
-def _fault(row: np.ndarray) -> str:
-    """Say what is wrong with a row that is not one expression."""
-    opened = np.count_nonzero((row >= MIN) & (row <= SM))
-    closed = np.count_nonzero(row == CLOSE)
-    if opened != closed:
-        return f"unbalanced bracket: {opened} operators but {closed} closing brackets"
-    return "not one expression: empty, an operator without arguments, or a stray token"
+    for index in _wrong_labels(split)[:1]:
+        row, label = split.inputs[index], split.labels[index]
+        value = recompute_labels(row[None])[0]
+        opened = np.count_nonzero((row >= MIN) & (row <= SM))
+        closed = np.count_nonzero(row == CLOSE)
+        if value >= 0:
+            fault = f"wrong label {label}, the value is {value}"
+        elif opened != closed:
+            fault = f"unbalanced bracket: {opened} operators, {closed} closing brackets"
+        else:
+            fault = "empty, an operator without arguments, or a stray token"
+        raise DataError(f"{file}:{index + _FIRST_LINE}: {fault}; {AGAIN}")

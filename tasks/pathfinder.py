@@ -9,12 +9,10 @@ Units, 2018; Tay et al., Long Range Arena: A Benchmark for Efficient Transformer
 
 import dataclasses
 import functools
-from collections.abc import Mapping
-from pathlib import Path
 
-from tasks.generators.pathfinder.style import CONTOUR_LENGTHS, Style, lra_style
-from tasks.sources.release import Part, Release, open_release, read_images
-from tasks.task import Split, Splits, Task, check_choice, check_range
+from tasks.generators.pathfinder.style import CONTOUR_LENGTHS, lra_style
+from tasks.sources.release import Part, open_release, read_images
+from tasks.task import Task, check_choice, check_range, lazily
 
 TITLE = "Pathfinder"
 ORDER = 5
@@ -23,6 +21,7 @@ ORDER = 5
 GENERATOR_VERSION = 1
 # Raise it with every change that makes other examples from the same files.
 _FILES_VERSION = 1
+_BUILD = "tasks.generators.pathfinder.build"
 # Columns of the tables; others are named by their size and difficulty.
 _NAMES = {(32, "hard"): "pathfinder", (128, "hard"): "pathx"}
 _SAMPLE_SIZES = {"train": 600, "validation": 100, "test": 200}
@@ -61,8 +60,8 @@ def make_task(
       difficulty: "easy", "intermediate" or "hard": curves of 6, 9 or 14 paddles.
       seed: of the generator, in [0, 2^64).
       num_train: images; of the release, at most so many.
-      num_validation: images; of the release, likewise.
-      num_test: images; of the release, likewise.
+      num_validation: likewise.
+      num_test: likewise.
       num_distractors: curves besides the two; 0: as LRA's documentation has it (at
         size 32 five, which its own code, read literally, makes ten).
       refuse_orientations: keep the original's refusal of most first orientations.
@@ -92,7 +91,7 @@ def make_task(
         num_classes=2,
         max_length=size**2,
         source=source,
-        trivial_baselines=_trivial_baselines,
+        trivial_baselines=lazily("tasks.trivial", "pixel_baselines"),
         # LRA: has the same ids, but takes black, id 0, for padding and masks it.
         pad_id=None,
     )
@@ -101,7 +100,7 @@ def make_task(
         facts = {"files_version": _FILES_VERSION, **release.describe()}
         return task(
             provenance=facts | {"limits": sizes},
-            read=functools.partial(_read_official, release, size, sizes),
+            read=functools.partial(read_images, release, size, sizes),
         )
     if source == "sample":
         sizes = {name: min(sizes[name], limit) for name, limit in _SAMPLE_SIZES.items()}
@@ -112,8 +111,10 @@ def make_task(
             "sizes": sizes,
             "style": dataclasses.asdict(style),
         },
-        read=functools.partial(_build, style, seed, sizes),
-        verify=functools.partial(_compare, style, seed, sizes),
+        read=functools.partial(lazily(_BUILD, "build_images"), style, seed, sizes),
+        verify=functools.partial(
+            lazily(_BUILD, "compare_with_generator"), style, seed, sizes
+        ),
     )
 
 
@@ -129,29 +130,3 @@ def part_of(size: int, contour_length: int) -> Part:
         files={"images": "imgs/*/*.png", "metadata": "metadata/*.npy"},
         instead="source=generated draws images of the same kind",
     )
-
-
-def _read_official(
-    release: Release, size: int, limits: Mapping[str, int], scratch: Path
-) -> dict[str, Split]:
-    return read_images(release, size, limits)
-
-
-def _build(
-    style: Style, seed: int, sizes: Mapping[str, int], scratch: Path
-) -> dict[str, Split]:
-    from tasks.generators.pathfinder.build import build_images
-
-    return build_images(style, seed, sizes, scratch)
-
-
-def _compare(style: Style, seed: int, sizes: Mapping[str, int], splits: Splits) -> str:
-    from tasks.generators.pathfinder.build import compare_with_generator
-
-    return compare_with_generator(style, seed, sizes, splits)
-
-
-def _trivial_baselines(splits: Splits) -> dict[str, float]:
-    from tasks.trivial import pixel_baselines
-
-    return pixel_baselines(splits)

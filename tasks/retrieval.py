@@ -14,7 +14,7 @@ from typing import Any
 
 from tasks.sources import papers
 from tasks.sources.release import Part, describe_file, open_release
-from tasks.task import Split, Splits, Task, check_choice, check_range
+from tasks.task import Splits, Task, check_choice, check_range, lazily
 
 TITLE = "Retrieval"
 ORDER = 3
@@ -54,7 +54,7 @@ def make_task(
       directory: of "official" a folder above tsv_data; of "papers" the folder of its
         files; not for "sample".
       length: bytes of a document, from its start.
-      num_train: first examples that are used, at most; 0: all.
+      num_train: pairs, from the first, at most; 0: all.
       num_validation: likewise.
       num_test: likewise.
 
@@ -78,14 +78,8 @@ def make_task(
         source=source,
         provenance=provenance | {"length": length, "limits": limits},
         read=read,
-        trivial_baselines=_trivial_baselines,
+        trivial_baselines=lazily("tasks.trivial", "retrieval_baselines"),
     )
-
-
-def _trivial_baselines(splits: Splits) -> dict[str, float]:
-    from tasks.trivial import retrieval_baselines
-
-    return retrieval_baselines(splits)
 
 
 _Source = tuple[dict[str, Any], Callable[[Path], Splits]]
@@ -111,10 +105,6 @@ def _papers(directory: str, limits: Mapping[str, int], length: int) -> _Source:
 
 def _sample(directory: str, limits: Mapping[str, int], length: int) -> _Source:
     """Return provenance of made-up pairs, and what makes them."""
-
-    def read(scratch: Path) -> dict[str, Split]:
-        from tasks.samples import made_up_pairs
-
-        return made_up_pairs(limits, length, scratch)
-
-    return {"sample_version": _SAMPLE_VERSION}, read
+    make = lazily("tasks.samples", "made_up_pairs")
+    provenance = {"sample_version": _SAMPLE_VERSION}
+    return provenance, functools.partial(make, limits, length)

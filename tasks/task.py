@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import importlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,15 @@ class Task:
     pad_id: int | None = 0
     validation_is_test: bool = False
     verify: Callable[[Splits], str] | None = None
+
+
+def lazily(module: str, function: str) -> Callable[..., Any]:
+    """Return a function whose module, which takes long to import, waits for a call."""
+
+    def call(*arguments: Any) -> Any:
+        return getattr(importlib.import_module(module), function)(*arguments)
+
+    return call
 
 
 def split_generated(examples: Split, sizes: Mapping[str, int]) -> dict[str, Split]:

@@ -19,7 +19,7 @@ import numpy as np
 from tasks.sources import folder
 from tasks.sources.folder import IMDB, PARTS, Review, Reviews
 from tasks.sources.tfds import load_tfds
-from tasks.task import Split, Splits, Task, check_choice, check_range
+from tasks.task import Split, Task, check_choice, check_range, lazily
 
 TITLE = "Text"
 ORDER = 2
@@ -58,8 +58,8 @@ def make_task(
       validation: "carved" out of the training reviews, half of each label, or "test"
         for the test split itself.
       num_validation: reviews carved out; of the sample, at most a fifth.
-      num_train: at most so many training examples; 0 is all.
-      num_test: at most so many test examples; 0 is all.
+      num_train: at most so many examples; 0 is all.
+      num_test: likewise.
 
     Raises:
       ValueError: an option is out of its range.
@@ -93,30 +93,18 @@ def make_task(
         validation_is_test=validation == "test",
         provenance={"version": _VERSION, "data": data, **cut},
         read=functools.partial(_read, load, cut),
-        trivial_baselines=_trivial_baselines,
+        trivial_baselines=lazily("tasks.trivial", "text_baselines"),
     )
-
-
-def _trivial_baselines(splits: Splits) -> dict[str, float]:
-    from tasks.trivial import text_baselines
-
-    return text_baselines(splits)
 
 
 def _find(source: str, directory: str) -> tuple[Callable[[], Reviews], Any]:
     """Return what reads the reviews of a source, and what determines their bytes."""
     if source == "sample":
-        return _sample, _SAMPLE
+        return lazily("tasks.samples", "made_up_reviews"), _SAMPLE
     if source == "tfds":
         return functools.partial(read_tfds, directory), IMDB.tfds
     found = folder.find_reviews(folder.given(directory))
     return functools.partial(folder.read_reviews, found), folder.describe_reviews(found)
-
-
-def _sample() -> Reviews:
-    from tasks.samples import made_up_reviews
-
-    return made_up_reviews()
 
 
 def read_tfds(directory: str) -> Reviews:

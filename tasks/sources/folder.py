@@ -83,17 +83,11 @@ _NOT_UTF8 = re.compile(rb"[\xf5-\xff]")
 
 
 class Review(NamedTuple):
-    """A review, stripped of white space at both ends as TFDS does.
+    """A review, stripped of white space at both ends as TFDS does."""
 
-    Attributes:
-      text: UTF-8.
-      label: 0 for negative, 1 for positive.
-      place: where it was read, for error messages.
-    """
-
-    text: bytes
-    label: int
-    place: str
+    text: bytes  # UTF-8
+    label: int  # 0 for negative, 1 for positive
+    place: str  # where it was read, for error messages
 
 
 Reviews = dict[str, list[Review]]
@@ -187,15 +181,12 @@ def _check_rating(name: str, label: str, place: str) -> None:
     """Raise DataError for a name without a rating, or with that of another label."""
     match, ratings = _NAME.fullmatch(name), _RATINGS[label]
     if not match:
-        raise DataError(
-            f"{place}: the name is not <id>_<rating>.txt, so this is no review: delete "
-            f"it, or {_AGAIN}"
-        )
+        fault = "the name is not <id>_<rating>.txt, so this is no review: delete it, or"
+        raise DataError(f"{place}: {fault} {_AGAIN}")
     if int(match[1]) not in ratings:
-        raise DataError(
-            f"{place}: rating {int(match[1])} in the folder {label}, which has "
-            f"{ratings[0]} to {ratings[-1]}: {_AGAIN}"
-        )
+        bounds = f"{ratings[0]} to {ratings[-1]}"
+        fault = f"rating {int(match[1])} in the folder {label}, which has {bounds}"
+        raise DataError(f"{place}: {fault}: {_AGAIN}")
 
 
 # ---------------------------------------------------------------------------
@@ -325,21 +316,17 @@ def _is_pickle(name: str) -> bool:
 
 def _read_batches(files: Sequence[_File], count: int) -> Split:
     """Return the `count` pictures of files of the binary version."""
-    size = count // len(files) * _RECORD
-    splits = [_read_batch(file, size) for file in files]
+    size, splits = BATCH * _RECORD, []
+    for place, content in files:
+        if len(content) != size:
+            fault = f"{len(content)} bytes instead of {size}"
+            raise DataError(f"{place}: {fault}: {_AGAIN}")
+        records = np.frombuffer(content, np.uint8).reshape(-1, _RECORD)
+        planes = records[:, 1:].reshape(-1, 3, SIDE, SIDE)
+        images = _all_gray(np.moveaxis(planes, 1, -1))
+        splits.append(checked_pictures(images, records[:, 0], place))
     inputs = np.concatenate([each.inputs for each in splits])
     return Split(inputs, np.concatenate([each.labels for each in splits]))
-
-
-def _read_batch(file: _File, size: int) -> Split:
-    if len(file.content) != size:
-        raise DataError(
-            f"{file.place}: {len(file.content)} bytes instead of {size}: {_AGAIN}"
-        )
-    records = np.frombuffer(file.content, np.uint8).reshape(-1, _RECORD)
-    planes = records[:, 1:].reshape(-1, 3, SIDE, SIDE)
-    images = _all_gray(np.moveaxis(planes, 1, -1))
-    return checked_pictures(images, records[:, 0], file.place)
 
 
 def _read_arrays(files: Sequence[_File], count: int) -> Split:

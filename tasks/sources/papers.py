@@ -38,8 +38,6 @@ _FILES = {
     "validation": "*pairs.eval.tsv",
     "test": "*pairs.test.tsv",
 }
-# Pairs whose inputs are copied at once.
-_BLOCK_SIZE = 1_000
 
 
 def write_ids(row: np.ndarray, text: bytes, place: str) -> None:
@@ -183,11 +181,9 @@ def count_papers(
     Raises:
       DataError: a file of pairs is damaged.
     """
+    pairs = {split: _read_pairs(files[split], limits[split])[1] for split in limits}
     return count_documents(
-        {
-            split: [name for _, _, *ids in _pairs(files[split], limit) for name in ids]
-            for split, limit in limits.items()
-        }
+        {split: itertools.chain(*each) for split, each in pairs.items()}
     )
 
 
@@ -202,17 +198,21 @@ def read_papers(
     papers, rows = _read_papers(files["papers"], length)
     splits = {}
     for split, limit in limits.items():
-        labels, pairs = _read_pairs(files[split], limit, rows)
+        labels, pairs = _read_pairs(files[split], limit)
         inputs = new_inputs(scratch, split, len(pairs), length)
-        for start in range(0, len(pairs), _BLOCK_SIZE):
-            block = pairs[start : start + _BLOCK_SIZE]
-            inputs[start : start + len(block)] = papers[block]
-        splits[split] = Split(inputs, labels)
+        for index, pair in enumerate(pairs):
+            for document, name in enumerate(pair):
+                if name not in rows:
+                    place = f"{files[split]}:{index + 1}"
+                    text = name.decode(errors="replace")
+                    raise DataError(f"{place}: no paper has the id {text!r}")
+                inputs[index, document] = papers[rows[name]]
+        splits[split] = Split(inputs, np.array(labels, np.int32))
     return splits
 
 
-def _read_papers(file: Path, length: int) -> tuple[np.ndarray, dict[bytes, int]]:
-    """Return the ids of all papers, uint8 (p, length), and their rows by name."""
+def _read_papers(file: Path, length: int) -> tuple[list[np.ndarray], dict[bytes, int]]:
+    """Return the ids of all papers, uint8 (length,), and their numbers by name."""
     papers: list[np.ndarray] = []
     rows: dict[bytes, int] = {}
     for place, line in tqdm(_lines(file), file.name, unit=" papers", disable=None):
@@ -226,7 +226,7 @@ def _read_papers(file: Path, length: int) -> tuple[np.ndarray, dict[bytes, int]]
         write_ids(papers[-1], text, f"{place}: text")
     if not papers:
         raise DataError(f"{file}:1: no papers")
-    return np.stack(papers), rows
+    return papers, rows
 
 
 def _paper(line: bytes, place: str) -> tuple[bytes, bytes]:
@@ -241,33 +241,18 @@ def _paper(line: bytes, place: str) -> tuple[bytes, bytes]:
         ) from None
 
 
-def _read_pairs(
-    file: Path, limit: int, rows: Mapping[bytes, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels, int32 (n,), and rows of the two papers, int64 (n, 2)."""
+def _read_pairs(file: Path, limit: int) -> tuple[list[int], list[list[bytes]]]:
+    """Return labels and pairs of ids of the first `limit` lines; limit 0: all."""
     labels, pairs = [], []
-    for place, label, *ids in _pairs(file, limit):
-        for name in ids:
-            if name not in rows:
-                text = name.decode(errors="replace")
-                raise DataError(f"{place}: no paper has the id {text!r}")
-        labels.append(label)
-        pairs.append([rows[name] for name in ids])
-    return np.array(labels, np.int32), np.array(pairs)
-
-
-def _pairs(file: Path, limit: int) -> Iterator[tuple[str, int, bytes, bytes]]:
-    """Yield place, label and two ids of the first `limit` lines; limit 0: all."""
-    empty = True
     for place, line in itertools.islice(_lines(file), limit or None):
         columns = line.rstrip(b"\r\n").split(b"\t")
         if len(columns) != 3:
             raise DataError(f"{place}: {len(columns)} columns, not label, id and id")
-        label, first, second = columns
-        yield place, _parse_label(label, place), first, second
-        empty = False
-    if empty:
+        labels.append(_parse_label(columns[0], place))
+        pairs.append(columns[1:])
+    if not pairs:
         raise DataError(f"{file}:1: no pairs")
+    return labels, pairs
 
 
 def _lines(file: Path) -> Iterator[tuple[str, bytes]]:

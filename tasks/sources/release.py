@@ -76,10 +76,10 @@ class Release:
         """Return the file of a role that has no * in its path."""
         return self.folder / self.part.files[role]
 
-    def stream(self) -> Iterator[tuple[str, bytes]]:
-        """Yield path and content of all files of the copy, sorted within a role."""
-        for role in self.part.files:
-            yield from self._stream(role)
+    def stream(self, role: str) -> Iterator[tuple[str, bytes]]:
+        """Yield path and content of the files of a role, sorted."""
+        for path in sorted(self.folder.glob(self.part.files[role])):
+            yield path.relative_to(self.folder).as_posix(), path.read_bytes()
 
     def describe(self) -> dict[str, Any]:
         """Return what determines the bytes that are read, and the copies there are."""
@@ -89,17 +89,13 @@ class Release:
             "copy": self.copy,
         }
 
-    def _stream(self, role: str) -> Iterator[tuple[str, bytes]]:
-        for path in sorted(self.folder.glob(self.part.files[role])):
-            yield path.relative_to(self.folder).as_posix(), path.read_bytes()
-
     def _describe(self, role: str) -> dict[str, str | int]:
         """Return name, size and SHA-256 of a role's file, or of all its files."""
         pattern = self.part.files[role]
         if "*" not in pattern:
             return describe_file(self.file(role))
         digest, count, size = hashlib.sha256(), 0, 0
-        for name, content in self._stream(role):
+        for name, content in self.stream(role):
             digest.update(f"{name}\0{len(content)}\0".encode() + content)
             count, size = count + 1, size + len(content)
         facts: dict[str, str | int] = {"name": pattern, "files": count, "bytes": size}
@@ -246,28 +242,17 @@ _MOST_EMPTY = 10
 
 
 def read_images(
-    release: Release, size: int, limits: Mapping[str, int]
+    release: Release, size: int, limits: Mapping[str, int], scratch: Path
 ) -> dict[str, Split]:
     """Return the splits, read from PNG files and metadata; bounded by the limits.
 
     Raises:
       DataError: an image or a line of metadata is damaged or missing.
     """
-    images: dict[str, np.ndarray] = {}
-    labels: dict[str, int] = {}
-    empty = []
-    files = tqdm(release.stream(), desc="pathfinder", unit=" files", disable=None)
-    for name, content in files:
-        if name.endswith(".npy"):
-            labels.update(_read_metadata(name, content))
-        elif content:
-            images[name] = decode_png(name, content, size)
-        else:
-            empty.append(name)
     try:
-        _check_names(images, labels, empty)
+        images, labels, num_empty = _load_images(release, size)
         splits = dict(_split(images, labels, limits))
-        if len(images) + len(empty) < NUM_IMAGES:
+        if len(images) + num_empty < NUM_IMAGES:
             for split, limit in limits.items():
                 what = f"{len(images):,} images, {len(splits[split]):,} for {split}"
                 full = round(_SHARES[split] * NUM_IMAGES)
@@ -275,6 +260,24 @@ def read_images(
     except DataError as error:
         raise DataError(f"{release.folder}: {error}") from None
     return splits
+
+
+def _load_images(
+    release: Release, size: int
+) -> tuple[dict[str, np.ndarray], dict[str, int], int]:
+    """Return images and labels by path, and the number of empty files."""
+    images, empty = {}, []
+    labels: dict[str, int] = {}
+    for name, content in release.stream("metadata"):
+        labels.update(_read_metadata(name, content))
+    files = release.stream("images")
+    for name, content in tqdm(files, "pathfinder", unit=" images", disable=None):
+        if content:
+            images[name] = decode_png(name, content, size)
+        else:
+            empty.append(name)
+    _check_names(images, labels, empty)
+    return images, labels, len(empty)
 
 
 def _read_metadata(name: str, content: bytes) -> Iterator[tuple[str, int]]:

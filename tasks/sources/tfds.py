@@ -17,23 +17,14 @@ _PATIENCE = 20
 
 @dataclasses.dataclass(frozen=True)
 class PublicData:
-    """A public data set and the ways to get it.
+    """A public data set and the ways to get it."""
 
-    Attributes:
-      task: the task it is for.
-      title: what it is called.
-      tfds: its name, config and version in TensorFlow Datasets.
-      address: of the archive that TFDS downloads.
-      megabytes: size of the archive.
-      folder: name of the folder in the archive.
-    """
-
-    task: str
-    title: str
-    tfds: str
-    address: str
-    megabytes: int
-    folder: str
+    task: str  # the task it is for
+    title: str  # what it is called
+    tfds: str  # its name, config and version in TensorFlow Datasets
+    address: str  # of the archive that TFDS downloads
+    megabytes: int  # size of the archive
+    folder: str  # name of the folder in the archive
 
     @property
     def archive(self) -> str:

@@ -156,7 +156,7 @@ def test_a_disc_lies_on_both_recorded_tips(batches, size):
     disc = offsets[np.linalg.norm(offsets, axis=1) <= style.marker_radius - 0.5]
     places = (batch.markers[:, :, None] + disc).astype(int)
     image = np.arange(len(places))[:, None, None]
-    # At size 32 the centre is 221 beside a distractor, and the rim 70 % of that.
+    # At size 32 the center is 221 beside a distractor, and the rim 70 % of that.
     assert batch.images[image, places[..., 0], places[..., 1]].min() >= 150
 
 
@@ -170,7 +170,7 @@ def test_images_of_size_32_have_the_statistics_of_the_original(batches):
     assert 0.142 < (images > 30).mean() < 0.152
     assert 0.099 < (images > 100).mean() < 0.105
     assert 0.0145 < (images > 200).mean() < 0.0175
-    # Original: centre of brightness in row and column 14.5 of 0..31, sd 2.1.
+    # Original: center of brightness in row and column 14.5 of 0..31, sd 2.1.
     mass = images.mean(0) / images.mean(0).sum()
     assert 14.0 < mass.sum(1) @ np.arange(32) < 15.0
     assert 14.0 < mass.sum(0) @ np.arange(32) < 15.0

@@ -457,20 +457,16 @@ def test_made_up_pairs_can_be_told_apart_by_the_words_they_share(samples):
 # --- Trivial baselines --------------------------------------------------------------
 
 
-def test_baselines_climb_the_ladder_of_what_they_see(samples):
+def test_baselines_climb_the_ladder_and_do_not_see_order_or_padding(samples):
     accuracies = retrieval_baselines(samples)
     assert list(accuracies) == ["majority class", "bag of bytes"]
     assert accuracies["majority class"] < 0.6 < 0.7 < accuracies["bag of bytes"] < 1
-    assert retrieval_baselines(samples) == accuracies
-
-
-def test_a_bag_of_bytes_ignores_order_and_padding(samples):
     generator = np.random.default_rng(0)
     shuffled = {
         name: Split(generator.permuted(split.inputs, axis=2), split.labels)
         for name, split in samples.items()
     }
-    assert retrieval_baselines(shuffled) == retrieval_baselines(samples)
+    assert retrieval_baselines(shuffled) == accuracies
 
 
 def test_training_pairs_of_one_class_leave_the_majority(samples):

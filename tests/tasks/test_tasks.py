@@ -1,5 +1,6 @@
 """The contract every file of tasks/ is held to, on its made-up sample."""
 
+import hashlib
 import importlib
 import json
 import subprocess
@@ -9,7 +10,15 @@ import numpy as np
 import pytest
 
 from lra_fnet.data import load_dataset
-from tasks import SPLITS, DataError, Split, make_task, task_names
+from tasks import (
+    OTHER_FILES,
+    SPLITS,
+    DataError,
+    Split,
+    make_task,
+    task_names,
+    task_title,
+)
 from tasks.checks import check_splits
 from tiny_runs import ROOT
 
@@ -90,16 +99,23 @@ def test_trivial_baselines_are_accuracies_that_start_with_the_majority(datasets,
 
 
 PROGRAM = """
-import json, sys, tempfile
+import hashlib, json, sys, tempfile
 from pathlib import Path
-from lra_fnet.data import load_dataset
 from tasks import make_task
-tasks = json.loads(sys.argv[1])
-with tempfile.TemporaryDirectory() as root:
-    checksums = {n: load_dataset(make_task(n, **o), Path(root)).checksum
-                 for n, o in tasks.items()}
-print(json.dumps(checksums))
+for name, options in json.loads(sys.argv[1]).items():
+    digest = hashlib.sha256()
+    with tempfile.TemporaryDirectory() as scratch:
+        for _, split in sorted(make_task(name, **options).read(Path(scratch)).items()):
+            digest.update(split.inputs.tobytes() + split.labels.tobytes())
+    print(name, digest.hexdigest())
 """
+
+
+def digest_of(splits):
+    digest = hashlib.sha256()
+    for _, split in sorted(splits.items()):
+        digest.update(split.inputs.tobytes() + split.labels.tobytes())
+    return digest.hexdigest()
 
 
 def test_another_process_makes_the_same_bytes(datasets):
@@ -110,8 +126,8 @@ def test_another_process_makes_the_same_bytes(datasets):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    expected = {name: dataset.checksum for name, dataset in datasets.items()}
-    assert json.loads(done.stdout.splitlines()[-1]) == expected
+    found = dict(line.split() for line in done.stdout.splitlines())
+    assert found == {name: digest_of(datasets[name].splits) for name in NAMES}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -124,6 +140,33 @@ def test_provenance_is_plain_json(name):
 def test_an_unknown_source_names_the_choices(name):
     with pytest.raises(ValueError, match="did you mean 'sample'|unknown source"):
         make_task(name, source="sampel")
+
+
+def test_tasks_come_in_the_order_of_the_tables_with_their_titles():
+    assert NAMES == ["listops", "text", "retrieval", "image", "pathfinder", "pathx"]
+    titles = ["ListOps", "Text", "Retrieval", "Image", "Pathfinder", "Path-X"]
+    assert [task_title(name) for name in NAMES] == titles
+    assert task_title("text-1000") == "text-1000"
+
+
+def test_names_titles_and_facts_of_tasks_import_nothing_slow():
+    program = (
+        "import sys, tasks\n"
+        "for name in tasks.task_names():\n"
+        "    tasks.task_title(name)\n"
+        "    name in ('retrieval',) or tasks.make_task(name)\n"
+        "print(*sys.modules)"
+    )
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    slow = {"numba", "sklearn", "tensorflow", "jax", "PIL", "lra_fnet"}
+    assert not slow & set(done.stdout.split())
+
+
+def test_a_task_is_a_file_here_and_its_config():
+    assert {path.stem for path in (ROOT / "configs").glob("*.py")} > set(NAMES)
+    files = {path.stem for path in (ROOT / "tasks").glob("[!_]*.py")}
+    assert files == set(NAMES) | OTHER_FILES
 
 
 def test_an_unknown_task_names_the_closest():

@@ -529,7 +529,7 @@ def test_a_bag_of_bytes_learns_frequencies_and_does_not_see_their_order():
         name: Split(generator.permuted(split.inputs, axis=1), split.labels)
         for name, split in splits.items()
     }
-    assert text_baselines(mixed) == accuracies == text_baselines(splits)
+    assert text_baselines(mixed) == accuracies
 
 
 def test_a_bag_of_bytes_that_saw_one_label_gives_it_always():

@@ -1,7 +1,7 @@
 """Draw Pathfinder images: dashed curves, and two discs that mark ends of one or two.
 
 Kim, Linsley, Thakkar and Serre, Disentangling neural mechanisms for perceptual grouping
-(ICLR 2020), as drawn by github.com/drewlinsley/pathfinder and parametrised by LRA. Two
+(ICLR 2020), as drawn by github.com/drewlinsley/pathfinder and parametrized by LRA. Two
 target curves of equal length start near each other and grow in turn, paddle by paddle,
 around what is there already; short distractor curves follow. One disc marks the start
 of a target curve, the other the end of the same curve (label 1) or of the other (0).
@@ -38,28 +38,20 @@ _CLASH = 459  # 1.8 * 255: the shadows of two paddles may add up to less
 
 
 class Batch(NamedTuple):
-    """Hold n images with what is needed to check their labels from geometry.
+    """Images with what is needed to check their labels from geometry.
 
-    Coordinates are (row, column) in pixels; 0 is the centre of the first pixel.
-
-    Attributes:
-      images: uint8, (n, size, size).
-      labels: 1 where the discs mark the ends of one curve, int32, (n,).
-      curves: near and far end of each paddle of both target curves, in the order in
-        which a curve runs, float32, (n, 2, contour_length, 2 ends, 2).
-      markers: centres of the discs, at a start and at an end, float32, (n, 2, 2).
-      margins: the paddle margin of each image, int32, (n,).
-      num_distractors: distractor curves for which there was room, int32, (n,).
-      num_tries: pairs of target curves begun until one was complete, int32, (n,).
+    Coordinates are (row, column) in pixels; 0 is the center of the first pixel.
     """
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: np.ndarray  # uint8, (n, size, size)
+    labels: np.ndarray  # 1 where the discs mark the ends of one curve, int32, (n,)
+    # Near and far end of each paddle of both target curves, in the order in which a
+    # curve runs, float32, (n, 2, contour_length, 2 ends, 2).
     curves: np.ndarray
-    markers: np.ndarray
-    margins: np.ndarray
-    num_distractors: np.ndarray
-    num_tries: np.ndarray
+    markers: np.ndarray  # centers of the discs, a start and an end, float32, (n, 2, 2)
+    margins: np.ndarray  # the paddle margin of each image, int32, (n,)
+    num_distractors: np.ndarray  # curves for which there was room, int32, (n,)
+    num_tries: np.ndarray  # pairs of target curves begun until one was complete, (n,)
 
 
 def generate(style: Style, seed: int, start: int, count: int) -> Batch:
@@ -279,7 +271,7 @@ def _clashes(mask, shadows, paddle):
 
 @numba.njit(cache=True, nogil=True)
 def _paste(canvas, stamps, paddle):
-    """Paste a paddle's stamp, centred on its anchor; the brighter value wins."""
+    """Paste a paddle's stamp, centered on its anchor; the brighter value wins."""
     stamp = stamps[paddle[2]]
     top, left = paddle[0] - len(stamp) // 2, paddle[1] - len(stamp) // 2
     for i in range(len(stamp)):

@@ -14,50 +14,34 @@ ODDS = 2**16  # the odds of a turn are integers, so that every machine draws the
 
 
 class Stencil(NamedTuple):
-    """Hold the stamps and tables of one style and margin.
+    """The stamps and tables of one style and margin.
 
     A paddle is (row, column, stamp). Stamps 0 to 359 start a curve, at -180 to 179
     degrees, and are placed by the paddle's near end; the others continue one, and are
     placed by its far end. That pixel is the paddle's anchor. The pivot is the joint it
     turns around. Offsets are (rows, columns).
-
-    Attributes:
-      line: how a paddle looks, its anchor in the middle, uint8, (stamps, s, s).
-      shadow: where others may not lie: line and margin, uint8, (stamps, s, s).
-      anchor: offset from the pivot to the anchor, (stamps, 2).
-      step: offset from the pivot to that of the next paddle, float, (stamps, 2).
-      ends: offsets from the anchor to the near and far end, float32, (stamps, 2, 2).
-      odds: relative odds of each turn after each stamp, integers, (stamps, turns).
-      disk: offsets within the margin, (d, 2).
-      core: offsets from the anchor that a curve needs free to start, (360, c, 2).
-      accepted: whether curves may start with this stamp, (360,).
-      low, high: bounds of the first target curve's anchor, (360, 2).
-      partner: offset to the start of the second target curve, (360, 2).
-      frame: an empty mask, its border in shadow, uint8, (size + 2 halo,) * 2.
-      marker: a disc, uint8, (1, m, m).
-      target_contrast, distractor_contrast: brightness of curves; a disc has 1.
-      halo: pixels added on each side, all in shadow, so that no stamp needs clipping.
-      margin: distance kept around paddles, in pixels.
     """
 
-    line: np.ndarray
-    shadow: np.ndarray
-    anchor: np.ndarray
-    step: np.ndarray
-    ends: np.ndarray
-    odds: np.ndarray
-    disk: np.ndarray
-    core: np.ndarray
-    accepted: np.ndarray
-    low: np.ndarray
+    line: np.ndarray  # a paddle, its anchor in the middle, uint8, (stamps, s, s)
+    shadow: np.ndarray  # where others may not lie: line and margin, likewise
+    anchor: np.ndarray  # offset from the pivot to the anchor, (stamps, 2)
+    step: np.ndarray  # offset from the pivot to the next paddle's, float, (stamps, 2)
+    ends: np.ndarray  # from the anchor to near and far end, float32, (stamps, 2, 2)
+    odds: np.ndarray  # relative odds of turns after a stamp, int, (stamps, turns)
+    disk: np.ndarray  # offsets within the margin, (d, 2)
+    core: np.ndarray  # from the anchor: what a curve needs free to start, (360, c, 2)
+    accepted: np.ndarray  # whether curves may start with this stamp, (360,)
+    low: np.ndarray  # bounds of the first target curve's anchor, (360, 2)
     high: np.ndarray
-    partner: np.ndarray
-    frame: np.ndarray
-    marker: np.ndarray
-    target_contrast: float
+    partner: np.ndarray  # offset to the start of the second target curve, (360, 2)
+    frame: (
+        np.ndarray
+    )  # an empty mask, its border in shadow, uint8, (size + 2 halo,) * 2
+    marker: np.ndarray  # a disc, uint8, (1, m, m)
+    target_contrast: float  # brightness of curves; a disc has 1
     distractor_contrast: float
-    halo: int
-    margin: int
+    halo: int  # pixels added on each side, in shadow, so that no stamp needs clipping
+    margin: int  # distance kept around paddles, in pixels
 
 
 @functools.cache
@@ -183,8 +167,8 @@ def _draw_line(end: np.ndarray, width: int, half: int) -> np.ndarray:
 def _shrink(bitmap: np.ndarray, size: int) -> np.ndarray:
     """Scale bitmaps (..., n, n) to uint8 (..., size, size), with Pillow's Lanczos."""
     scale = bitmap.shape[-1] / size
-    centre = (np.arange(size)[:, None] + 0.5) * scale
-    distance = (np.arange(bitmap.shape[-1]) + 0.5 - centre) / scale
+    center = (np.arange(size)[:, None] + 0.5) * scale
+    distance = (np.arange(bitmap.shape[-1]) + 0.5 - center) / scale
     weight = np.sinc(distance) * np.sinc(distance / 3) * (np.abs(distance) < 3)
     weight /= weight.sum(1, keepdims=True)
     rows = _levels(255 * bitmap @ weight.T)
@@ -197,7 +181,7 @@ def _levels(values: np.ndarray) -> np.ndarray:
 
 
 def _marker(style: Style) -> np.ndarray:
-    """Draw a disc, uint8 (1, 2 r, 2 r), with its centre at [0, r, r]."""
+    """Draw a disc, uint8 (1, 2 r, 2 r), with its center at [0, r, r]."""
     scale = style.antialias_scale
     half = int(np.ceil(style.marker_radius)) + 4  # 4 pixels: as far as the filter rings
     bitmap = np.zeros((2 * half * scale,) * 2, bool)
@@ -209,7 +193,7 @@ def _core(shadows: np.ndarray, reach: int) -> np.ndarray:
     """Return the offsets, (n, c, 2), where a curve needs room to start; some repeat.
 
     LRA: those of the shadow that it then casts, but one pixel further down and right
-    and cut off at `reach`, for so the original centres its search window.
+    and cut off at `reach`, for so the original centers its search window.
     """
     middle = shadows.shape[-1] // 2
     cores = [np.argwhere(shadow == 255) - middle + 1 for shadow in shadows]

@@ -14,45 +14,31 @@ CONTOUR_LENGTHS: Mapping[str, int] = MappingProxyType(
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-    """Hold everything that shapes an image; lengths are in pixels.
+    """Everything that shapes an image; lengths are in pixels."""
 
-    Attributes:
-      size: height and width.
-      padding: width of the border that paddles stay out of.
-      antialias_scale: stamps are drawn this much larger, then shrunk.
-      paddle_length, paddle_thickness: of one dash.
-      paddle_margins: distance kept around paddles, one drawn per image.
-      paddle_contrast: factor on the brightness of target paddles only.
-      snake_contrast: brightness of curves; a disc has 1.
-      seed_distance: between the starts of the two target curves; the first lies at
-        least twice as far from every edge.
-      marker_radius: of the discs.
-      contour_length: paddles per target curve.
-      continuity: turns of `pi / (2 * continuity)` and more never happen.
-      num_distractors, distractor_length: curves tried, and paddles in each.
-      refuse_orientations: repeat the original's refusal of most first orientations.
-      stretch: spread each image over 0..255; otherwise 255 is contrast 1, and clipped.
-    """
-
-    size: int
-    padding: int
-    antialias_scale: int
-    paddle_length: int
+    size: int  # height and width
+    padding: int  # width of the border that paddles stay out of
+    antialias_scale: int  # stamps are drawn this much larger, then shrunk
+    paddle_length: int  # of one dash
     paddle_thickness: float
-    paddle_margins: tuple[int, ...]
-    paddle_contrast: float
-    snake_contrast: float
+    paddle_margins: tuple[int, ...]  # distance kept around paddles, one drawn per image
+    paddle_contrast: float  # factor on the brightness of target paddles only
+    snake_contrast: float  # brightness of curves; a disc has 1
+    # Between the starts of the two target curves; the first lies at least twice as far
+    # from every edge.
     seed_distance: int
-    marker_radius: float
-    contour_length: int
-    continuity: float
-    num_distractors: int
-    distractor_length: int
-    # LRA: where the shape it searches room with lies off centre, cv2.dilate leaves
+    marker_radius: float  # of the discs
+    contour_length: int  # paddles per target curve
+    continuity: float  # turns of `pi / (2 * continuity)` and more never happen
+    num_distractors: int  # curves tried besides the two
+    distractor_length: int  # paddles in each
+    # Repeat the original's refusal of most first orientations.
+    # LRA: where the shape it searches room with lies off center, cv2.dilate leaves
     # -DBL_MAX in a corner, and the original takes that for "no room". With margin 1
     # most orientations are always refused (330 of 360 at size 32, 265 at 64). Kept, for
     # it makes images sparser: at size 32 the mean pixel is 20.2 with it, 27.6 without.
     refuse_orientations: bool = True
+    # Spread each image over 0..255; otherwise 255 is contrast 1, and clipped.
     # LRA: scipy.misc.imsave stretches minimum to maximum. At size 32 distractors
     # (contrast 2) are brighter than targets (2 x 0.75) and discs (1), so how bright
     # those two are depends on whether a distractor was placed.
