@@ -7,6 +7,8 @@ Sentiment Analysis, 2011; its README).
 The binary version of CIFAR-10 is six files of 10,000 records; a record is one byte of
 label and 32 x 32 bytes each of red, green and blue, row by row (Krizhevsky, Learning
 Multiple Layers of Features from Tiny Images, 2009; the data set's page).
+
+What is missing or damaged is a DataError that names the file.
 """
 
 import hashlib
@@ -45,11 +47,7 @@ def is_archive(path: Path) -> bool:
 
 
 def read_archive(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of the files in a tar archive; nothing is unpacked.
-
-    Raises:
-      DataError: the archive is damaged or cut short.
-    """
+    """Yield name and content of the files in a tar archive; nothing is unpacked."""
     try:
         with tarfile.open(archive, "r|*") as members:
             for member in members:
@@ -94,11 +92,7 @@ Reviews = dict[str, list[Review]]
 
 
 def find_reviews(directory: Path) -> Path:
-    """Return the folder aclImdb or the archive, in `directory` or `directory` itself.
-
-    Raises:
-      DataError: there is neither.
-    """
+    """Return the folder aclImdb or the archive: `directory`, or one in it."""
     if is_archive(directory):
         return directory
     for folder in (directory, directory / IMDB.folder):
@@ -124,11 +118,7 @@ def describe_reviews(folder: Path) -> dict[str, str | int]:
 
 
 def read_reviews(folder: Path) -> Reviews:
-    """Return the reviews of the folder aclImdb or of its archive.
-
-    Raises:
-      DataError: see the messages; they name the file.
-    """
+    """Return the reviews of the folder aclImdb or of its archive."""
     files = read_archive(folder) if folder.is_file() else _review_files(folder)
     reviews: Reviews = {part: [] for part in PARTS}
     for path, content in tqdm(files, desc="IMDb", unit=" files", disable=None):
@@ -142,11 +132,7 @@ def read_reviews(folder: Path) -> Reviews:
 
 
 def check_reviews(reviews: Reviews) -> None:
-    """Check reviews, which may be of TFDS too, against what is known of the data set.
-
-    Raises:
-      DataError: a review has no bytes, or some that have no id; reviews are missing.
-    """
+    """Check reviews, of TFDS too, against what is known of the data set."""
     for part, members in reviews.items():
         for review in members:
             _check_text(review)
@@ -254,11 +240,7 @@ def num_pictures(part: str) -> int:
 
 
 def find_pictures(directory: Path) -> list[Path]:
-    """Return the six files, the four arrays or the one archive to read.
-
-    Raises:
-      DataError: there are none.
-    """
+    """Return the six files, the four arrays or the one archive to read."""
     if is_archive(directory):
         return [directory]
     for folder in (directory, directory / CIFAR.folder):
@@ -275,11 +257,7 @@ def find_pictures(directory: Path) -> list[Path]:
 
 
 def read_pictures(paths: Sequence[Path]) -> dict[str, Split]:
-    """Return training and test pictures of the files that `find_pictures` found.
-
-    Raises:
-      DataError: see the messages; they name the file.
-    """
+    """Return training and test pictures of the files that `find_pictures` found."""
     if is_archive(paths[0]):
         files = _unpack(paths[0])
     else:
@@ -361,11 +339,7 @@ def _all_gray(images: np.ndarray) -> np.ndarray:
 
 
 def checked_pictures(images: np.ndarray, labels: np.ndarray, place: str) -> Split:
-    """Return gray pictures, (n, 32, 32), in rows of 1,024 pixels, and their labels.
-
-    Raises:
-      DataError: a label is none of the ten.
-    """
+    """Return gray pictures, (n, 32, 32), in rows of 1,024 pixels, and their labels."""
     wrong = np.flatnonzero((labels < 0) | (labels >= NUM_CLASSES))
     if len(wrong):
         raise DataError(

@@ -7,6 +7,8 @@ scores on it compare with each other, not with published ones. Its folder holds:
   *pairs.{train,eval,test}.tsv  label, id and id a line, separated by tabs, no header
 
 both also gzip-compressed (.gz) or xz-compressed (.xz).
+
+What is missing or damaged is a DataError that names the file.
 """
 
 import codecs
@@ -45,9 +47,6 @@ def write_ids(row: np.ndarray, text: bytes, place: str) -> None:
 
     UTF-8 has no bytes above 0xF4, so that ids fit into 8 bits; of other bytes all but
     0xFF do, and what is not UTF-8 is not worse as a sequence of bytes.
-
-    Raises:
-      DataError: no text, or a byte 0xFF in it; `place` says where.
     """
     # LRA: cuts to 10,000 bytes first, which changes nothing for l up to 10,000.
     used = text[: len(row)]
@@ -98,11 +97,7 @@ def _parse_label(label: bytes, place: str) -> int:
 def read_release(
     release: Release, limits: Mapping[str, int], length: int, scratch: Path
 ) -> dict[str, Split]:
-    """Return the first limits[split] pairs of every split's file; limit 0: all.
-
-    Raises:
-      DataError: a file is damaged; the message names the line.
-    """
+    """Return the first limits[split] pairs of every split's file; limit 0: all."""
     splits, ids = {}, {}
     for split, limit in limits.items():
         file, whole = release.file(split), release.part.counts[split]
@@ -141,11 +136,7 @@ def _columns(line: bytes, place: str) -> list[bytes]:
 
 
 def find_files(directory: Path | None) -> dict[str, Path]:
-    """Return the files of a folder by role: "papers" and the splits.
-
-    Raises:
-      DataError: one is missing, or there are several.
-    """
+    """Return the files of a folder by role: "papers" and the splits."""
     files = {}
     for role, pattern in _FILES.items():
         found = [
@@ -176,11 +167,7 @@ def _missing(pattern: str, directory: Path | None) -> str:
 def count_papers(
     files: Mapping[str, Path], limits: Mapping[str, int]
 ) -> dict[str, dict[str, int]]:
-    """Count the different papers of every split, and those also in training.
-
-    Raises:
-      DataError: a file of pairs is damaged.
-    """
+    """Count the different papers of every split, and those also in training."""
     pairs = {split: _read_pairs(files[split], limits[split])[1] for split in limits}
     return count_documents(
         {split: itertools.chain(*each) for split, each in pairs.items()}
@@ -190,11 +177,7 @@ def count_papers(
 def read_papers(
     files: Mapping[str, Path], limits: Mapping[str, int], length: int, scratch: Path
 ) -> dict[str, Split]:
-    """Return the first limits[split] pairs of every split; limit 0: all.
-
-    Raises:
-      DataError: a file is damaged, or a pair names a paper that there is not.
-    """
+    """Return the first limits[split] pairs of every split; limit 0: all."""
     papers, rows = _read_papers(files["papers"], length)
     splits = {}
     for split, limit in limits.items():

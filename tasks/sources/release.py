@@ -4,6 +4,8 @@ In the release, folders lie nested and some of them twice, such as `lra_release/
 listops-1000` and `lra_release/lra_release/listops-1000`. The deepest copy that is
 complete is read, as by most later work on the benchmark. docs/data.md says how to
 fetch and unpack it.
+
+What is missing or damaged is a DataError that names the file.
 """
 
 import codecs
@@ -30,36 +32,23 @@ _IMAGES = "imgs"  # folders of images, millions in all, and no part in them
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """The files of one task in the release.
+    """The files of one task in the release; roles are splits, or kinds of files."""
 
-    Attributes:
-      folder: as in the release, such as "pathfinder32/curv_contour_length_14".
-      files: paths below it by role, such as {"train": "basic_train.tsv"}; in a path a
-        * stands for any characters but a slash.
-      instead: how to do without: the end of a sentence that starts "without the
-        release, ".
-      counts: examples in the files of the release, by role.
-    """
-
-    folder: str
-    files: Mapping[str, str]
-    instead: str
-    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    folder: str  # as in the release, such as "pathfinder32/curv_contour_length_14"
+    files: Mapping[
+        str, str
+    ]  # paths below it by role; a * is any characters but a slash
+    instead: str  # ends a sentence that starts "without the release, "
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)  # examples
 
 
 @dataclasses.dataclass(frozen=True)
 class Release:
-    """One part of the release in the folder it was unpacked to.
+    """One part of the release in the folder it was unpacked to."""
 
-    Attributes:
-      directory: the folder.
-      part: what is read.
-      copies: paths in `directory` of the folders that hold the whole part.
-    """
-
-    directory: Path
+    directory: Path  # any folder above the part
     part: Part
-    copies: tuple[str, ...]
+    copies: tuple[str, ...]  # paths in `directory` of the folders with the whole part
 
     @property
     def copy(self) -> str:
@@ -115,9 +104,6 @@ def open_release(directory: str | Path, part: Part) -> Release:
     Args:
       directory: a folder anywhere below which the part lies; "" is none.
       part: what is read.
-
-    Raises:
-      DataError: there is no such part.
     """
     path = Path(directory).expanduser() if directory else None
     copies = tuple(sorted(_find_copies(path, part))) if path else ()
@@ -181,9 +167,6 @@ def read_lines(
       count: lines the release has; fewer are refused where the limit does not ask for
         fewer.
       header: the first line, which then must be there.
-
-    Raises:
-      DataError: lines are missing, the last is torn, or the header is another one.
     """
     first = 2 if header else 1
     number = first - 1
@@ -213,11 +196,7 @@ def _check_header(line: bytes, header: bytes, file: Path) -> None:
 
 
 def check_count(what: str, found: int, limit: int, count: int) -> None:
-    """Check that a split is as large as in the release, or as its limit asks for.
-
-    Raises:
-      DataError: it is not, and `what` is there instead.
-    """
+    """Check that a split is as large as in the release, or as its limit asks for."""
     if found < min(limit or count, count):
         raise DataError(
             f"{what}, but the release has {count:,}; {AGAIN}, or set num_train, "
@@ -244,11 +223,7 @@ _MOST_EMPTY = 10
 def read_images(
     release: Release, size: int, limits: Mapping[str, int], scratch: Path
 ) -> dict[str, Split]:
-    """Return the splits, read from PNG files and metadata; bounded by the limits.
-
-    Raises:
-      DataError: an image or a line of metadata is damaged or missing.
-    """
+    """Return the splits, read from PNG files and metadata; bounded by the limits."""
     try:
         images, labels, num_empty = _load_images(release, size)
         splits = dict(_split(images, labels, limits))
@@ -292,11 +267,7 @@ def _read_metadata(name: str, content: bytes) -> Iterator[tuple[str, int]]:
 
 
 def decode_png(name: str, content: bytes, size: int) -> np.ndarray:
-    """Return the pixels of a PNG file, uint8 (size * size,).
-
-    Raises:
-      DataError: damaged, in color, or of another size.
-    """
+    """Return the pixels of a PNG file, uint8 (size * size,)."""
     from PIL import Image
 
     try:
