@@ -21,8 +21,10 @@ from matplotlib.ticker import (
 )
 
 INK, MUTED, LINE = "#1c1e21", "#5b6068", "#dad7ce"
-COLORS = ("#0b5cad", "#c2410c", "#15803d", "#a21c6b")
-COLORS += ("#0e7490", "#854d0e", "#6d3fc0", "#4b5563")
+COLORS = (
+    *("#0b5cad", "#c2410c", "#15803d", "#a21c6b"),
+    *("#0e7490", "#854d0e", "#6d3fc0", "#4b5563"),
+)
 MARKERS = "osD^vPX"  # no two of 56 rows have both color and marker in common
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)))
 MOST_LINES = 12  # of a figure: those of the benchmark's own table
@@ -157,7 +159,11 @@ def _draw_lines(axes: Axes, series: Sequence[Series], order: Sequence[str]) -> N
         # Matplotlib leaves names that begin with "_" out of a legend.
         axes.plot(line.x, line.y, label=line.name.lstrip("_"), **style)
         if line.low:
-            band = {"color": style["color"], "alpha": 0.12, "linewidth": 0}
+            band: Mapping[str, Any] = {
+                "color": style["color"],
+                "alpha": 0.12,
+                "linewidth": 0,
+            }
             axes.fill_between(line.x, line.low, line.high, **band)
 
 
@@ -172,7 +178,12 @@ def _draw_bubbles(axes: Axes, series: Sequence[Series], order: Sequence[str]) ->
     to_axes = (axes.transData + axes.transAxes.inverted()).transform
     centers = to_axes([(s.x[0], s.y[0]) for s in series]).tolist()
     widths = [CHARACTER * len(s.name) for s in series]
-    text = {"ha": "center", "va": "center", "fontsize": 8, "color": INK}
+    text: Mapping[str, Any] = {
+        "ha": "center",
+        "va": "center",
+        "fontsize": 8,
+        "color": INK,
+    }
     for bubble, center in zip(series, spread_out(centers, widths), strict=True):
         axes.annotate(bubble.name, center, xycoords="axes fraction", **text)
 

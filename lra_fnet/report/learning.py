@@ -34,8 +34,11 @@ def curve(found: Configuration) -> Series:
         for points in found.runs["curves.validation"]
     ]
     shared = pd.concat(curves, axis=1, join="inner").astype(float).sort_index()
-    y, low, high = shared.mean(axis=1), shared.min(axis=1), shared.max(axis=1)
-    return Series(found.key[0], *([*s] for s in (shared.index, y, low, high)))
+    y, low, high = (
+        [*statistic]
+        for statistic in (shared.mean(axis=1), shared.min(axis=1), shared.max(axis=1))
+    )
+    return Series(found.key[0], [*shared.index], y, low, high)
 
 
 def curve_over_time(found: Configuration) -> Series:
@@ -133,7 +136,8 @@ def breakdown(found: Configuration, feature: str) -> pd.DataFrame:
     )
     correct = [[part["correct"] for part in parts] for parts in columns]
     if same:
-        frame["correct"] = [sum(seeds) / len(seeds) for seeds in zip(*correct)]
+        by_part = zip(*correct, strict=True)
+        frame["correct"] = [sum(seeds) / len(seeds) for seeds in by_part]
     return frame.set_axis(names[0] if same else [], axis=0)
 
 

@@ -18,32 +18,35 @@ from lra_fnet.result import (
     RESULT_FILE,
     BadFile,
     Failure,
+    Record,
     Result,
     Score,
     SpeedResult,
     fields,
 )
 
-SPEED_FOLDER = "speed"
+SPEED_FILES = "speed/*/*/*.json"  # in folders of a device and of sizes
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 # Fields that are flattened to a column for each name in them.
 BY_NAME = ("config", "trivial_baselines", "versions")
 # Columns of `runs` that a table of numbers has no room for.
-NOT_IN_CSV = ("answers", "breakdown", "curves.train", "curves.validation")
-NOT_IN_CSV += ("data.provenance", "digest", "libraries", "modified")
+NOT_IN_CSV = (
+    *("answers", "breakdown", "curves.train", "curves.validation"),
+    *("data.provenance", "digest", "libraries", "modified"),
+)
 
 Row = dict[str, Any]
 
 
 class Loaded(NamedTuple):
-    """All that was found.
+    """All that was found, each file a row: its fields under dotted names, and more.
 
     Attributes:
-      runs: one row a `result.json`: its fields under dotted names, such as
-        "test.correct" and "config.train.num_steps", and the columns of `run_row`.
-      speeds: one row a speed measurement, see `speed_row`.
-      failures: one row a `failure.json`, see `failure_row`.
+      runs: of `result.json`, with columns such as "test.correct" and
+        "config.train.num_steps", and those of `run_row`.
+      speeds: of speed measurements, and what `speed_row` adds.
+      failures: of `failure.json`, and what `failure_row` adds.
       bad_files: a line for each file that had to be left out.
     """
 
@@ -56,13 +59,14 @@ class Loaded(NamedTuple):
 def load(folders: Sequence[Path]) -> Loaded:
     """Read everything below some folders; a bad file is named and left out."""
     bad: list[str] = []
-    runs = _readable(_named(folders, RESULT_FILE), run_row, bad)
-    failures = _readable(_named(folders, FAILURE_FILE), failure_row, bad)
-    speeds = _readable(_speed_files(folders), speed_row, bad)
+
+    def rows(pattern: str, read: Callable[[Path], Row | None]) -> list[Row]:
+        return _readable(_found(folders, pattern), read, bad)
+
     return Loaded(
-        _frame(runs, [*_columns(Result), *RUN_COLUMNS]),
-        _frame(speeds, SPEED_COLUMNS),
-        _frame(failures, FAILURE_COLUMNS),
+        _frame(rows(f"**/{RESULT_FILE}", run_row), Result, RUN_COLUMNS),
+        _frame(rows(SPEED_FILES, speed_row), SpeedResult, SPEED_COLUMNS),
+        _frame(rows(f"**/{FAILURE_FILE}", failure_row), Failure, FAILURE_COLUMNS),
         bad,
     )
 
@@ -80,7 +84,7 @@ def fields_document() -> str:
     """Return the fields of all files as Markdown tables, for docs/results.md."""
     header = ["field", "is", "meaning"]
     return "\n\n".join(
-        f"### {kind}\n\n"
+        f"### Fields of a {kind}\n\n"
         + tabulate(
             [[f"`{name}`", must, meaning] for name, must, meaning in fields(file)],
             header,
@@ -95,11 +99,8 @@ def fields_document() -> str:
 # Rows
 
 RUN_COLUMNS = ("row", "machine", "libraries", "path", "modified", "digest", "answers")
-FAILURE_COLUMNS = ("task", "mixer", "recipe", "seed", "reason", "row", "sample", "path")
-SPEED_COLUMNS = (
-    *("mixer", "task", "length", "width", "batch_size", "asked_batch_size", "status"),
-    *("steps_per_second", "inference_seconds", "memory_bytes", "machine", "path"),
-)
+SPEED_COLUMNS = ("machine", "asked_batch_size")
+FAILURE_COLUMNS = ("row", "sample")
 
 
 def run_row(path: Path) -> Row:
@@ -107,15 +108,14 @@ def run_row(path: Path) -> Row:
 
     Its columns that are not fields of the file: `row`, the name in the tables;
     `machine`, what it trained on, "" if not known; `libraries`, their versions in
-    words; `answers`, whether each test example
-    was answered correctly, (n,) or None; `modified`, when the file was written, in
-    nanoseconds since 1970; `digest` of its content.
+    words; `answers`, whether each test example was answered correctly, (n,) or None;
+    `modified`, when the file was written, in nanoseconds since 1970; its `digest`.
 
     Raises:
       BadFile: it is no result, or the answers are not those that it counts.
     """
     result = Result.read(path)
-    row = dict(_flat(_dump(result)))
+    row = _flat(result)
     return row | {
         "row": row_name(row),
         "machine": _training_machine(row),
@@ -128,15 +128,14 @@ def run_row(path: Path) -> Row:
 
 
 def failure_row(path: Path) -> Row:
-    """Read why a run has no result.
+    """Read why a run has no result, and whether its data are made up.
 
     Raises:
       BadFile: it is no failure.
     """
-    row = dict(_flat(_dump(Failure.read(path))))
+    row = _flat(Failure.read(path))
     sample = row.get("config.data.source") == "sample"
-    own = {"row": row_name(row), "sample": sample, "path": one_line(str(path))}
-    return {name: (row | own).get(name) for name in FAILURE_COLUMNS}
+    return row | {"row": row_name(row), "sample": sample}
 
 
 def speed_row(path: Path) -> Row | None:
@@ -147,17 +146,10 @@ def speed_row(path: Path) -> Row | None:
     """
     if _is_other_kind(path):
         return None
-    row = dict(_flat(_dump(SpeedResult.read(path))))
+    row = _flat(SpeedResult.read(path))
     asked = row.get("asked_batch_size") or _batch_of_folder(path.parent.name)
-    own = {
-        "asked_batch_size": asked or row["batch_size"],
-        "steps_per_second": row.get("train_steps_per_second.median"),
-        "inference_seconds": row.get("inference_seconds.median"),
-        "memory_bytes": row.get("peak_memory.bytes"),
-        "machine": device_name(row),
-        "path": one_line(str(path)),
-    }
-    return {name: (row | own).get(name) for name in SPEED_COLUMNS}
+    asked = asked or row["batch_size"]
+    return row | {"machine": device_name(row), "asked_batch_size": asked}
 
 
 def read_answers(path: Path, test: Score) -> Bool[np.ndarray, " n"] | None:
@@ -241,15 +233,9 @@ def _training_machine(row: Mapping[str, Any]) -> str:
 # Files to rows to frames
 
 
-def _named(folders: Sequence[Path], name: str) -> list[Path]:
-    """List the files of that name, in the order of their paths."""
-    return sorted({path for folder in folders for path in folder.rglob(name)})
-
-
-def _speed_files(folders: Sequence[Path]) -> list[Path]:
-    """List what may be speed measurements: in a folder of a device and of sizes."""
-    found = (folder.glob(f"{SPEED_FOLDER}/*/*/*.json") for folder in folders)
-    return sorted({path for paths in found for path in paths})
+def _found(folders: Sequence[Path], pattern: str) -> list[Path]:
+    """List the files of a pattern below some folders, in the order of their paths."""
+    return sorted({path for folder in folders for path in folder.glob(pattern)})
 
 
 def _readable(
@@ -286,35 +272,33 @@ def _batch_of_folder(name: str) -> int | None:
     return int(digits) if digits.isdecimal() and digits != name else None
 
 
-def _dump(file: Failure | Result | SpeedResult) -> Row:
-    """Return the declared fields of a file; others may have any name."""
-    known = set(type(file).model_fields)
-    return one_line(file.model_dump(by_alias=True, include=known))
+def _flat(file: Result | SpeedResult | Failure) -> Row:
+    """Return the declared fields that a file has under dotted names."""
+    known = file.model_dump(by_alias=True, include=set(type(file).model_fields))
+    return dict(_leaves(one_line(known)))
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values of nested fields under dotted names, without missing ones."""
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict) and name not in NOT_IN_CSV:
-            yield from _flat(value, f"{name}.")
+            yield from _leaves(value, f"{name}.")
         elif value is not None:
             yield name, value
 
 
-def _columns(file: type[Result]) -> list[str]:
-    """List the dotted names of the single values and lists of a file."""
+def _frame(
+    rows: Sequence[Row], file: type[Record], more: Sequence[str]
+) -> pd.DataFrame:
+    """Return rows under the fields of a file and more columns; None where missing."""
     names = [name.rstrip("*") for name, *_ in fields(file)]
     names = [name for name in names if "[" not in name and name not in BY_NAME]
     sections = {name.rpartition(".")[0] for name in names}
-    return [name for name in names if name not in sections]
-
-
-def _frame(rows: Sequence[Row], columns: Sequence[str]) -> pd.DataFrame:
-    """Return rows under these columns and those that they add; None where missing."""
-    more = sorted({name for row in rows for name in row} - set(columns))
-    cells = [[row.get(name) for name in (*columns, *more)] for row in rows]
-    return pd.DataFrame(cells, columns=[*columns, *more], dtype=object)
+    single = [name for name in names if name not in sections]
+    found = sorted({name for row in rows for name in row})
+    columns = [*dict.fromkeys([*single, *more, *found])]
+    cells = [[row.get(name) for name in columns] for row in rows]
+    return pd.DataFrame(cells, columns=columns, dtype=object)
 
 
 def _joined(value: Any) -> Any:

@@ -12,7 +12,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from lra_fnet.report import accuracy, figures, learning, sentences, tables
+from lra_fnet.report import accuracy, figures, learning, published, sentences, tables
 from lra_fnet.report.accuracy import AccuracyTable, NotComparable
 from lra_fnet.report.load import load, results_csv
 from lra_fnet.report.speed import SpeedTable, speed_tables
@@ -137,8 +137,9 @@ def _rendered(name: str, report: Report, **more: Any) -> str:
     )
     draw = partial(_drawn, report.order, count())
     environment.filters |= {"drawn": draw, "markdown": as_markdown, "number": _number}
-    modules = {"learning": learning, "sentences": sentences, "tables": tables}
-    return environment.get_template(name).render(report=report, **modules, **more)
+    more |= {"learning": learning, "published": published, "tables": tables}
+    template = environment.get_template(name)
+    return template.render(report=report, sentences=sentences, **more)
 
 
 def _drawn(order: Sequence[str], numbers: Iterator[int], plot: figures.Plot) -> Markup:
@@ -146,7 +147,7 @@ def _drawn(order: Sequence[str], numbers: Iterator[int], plot: figures.Plot) -> 
     return Markup(figures.drawn(plot, order, f"figure{next(numbers)}"))
 
 
-def _number(value: float | None, divisor: int = 1) -> str:
+def _number(value: int | float | None, divisor: int = 1) -> str:
     """Return a number that a run may lack."""
     if isinstance(value, int) and divisor == 1:
         return f"{value:,}"

@@ -1,7 +1,7 @@
 """Accuracies and speeds that others have published; the numbers: published.toml."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -74,15 +74,6 @@ class Published(NamedTuple):
         return self.row.source.citation
 
 
-class SpeedRow(NamedTuple):
-    """A line of LRA's table 2: steps per second and memory at each of its lengths."""
-
-    name: str
-    mixer: str
-    steps_per_second: Sequence[float]
-    gigabytes: Sequence[float]
-
-
 @cache
 def read_published() -> Mapping[str, Any]:
     """Return what published.toml holds."""
@@ -101,11 +92,6 @@ def all_rows() -> tuple[Row, ...]:
             row[numbers] = dict(zip(found["tasks"], row[numbers], strict=False))
         rows.append(Row(**row))
     return tuple(rows)
-
-
-def speed_rows() -> list[SpeedRow]:
-    """Return LRA's table of speed and memory."""
-    return [SpeedRow(**row) for row in read_published()["speed"]["rows"]]
 
 
 def published_rows(mixer: str) -> list[Row]:

@@ -9,9 +9,8 @@ from lra_fnet.report.statistics import TOO_FEW, Estimate, Pair
 DASH, MINUS, TIMES = "\N{EN DASH}", "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
 NONE = DASH  # in a table, where there is nothing
 
-TITLES = dict(
-    zip(SIX, "ListOps Text Retrieval Image Pathfinder Path-X".split(), strict=True)
-)
+NAMES = ("ListOps", "Text", "Retrieval", "Image", "Pathfinder", "Path-X")
+TITLES = dict(zip(SIX, NAMES, strict=True))
 
 
 # ---------------------------------------------------------------------------
@@ -119,7 +118,8 @@ def best_of(table: AccuracyTable, column: Ranking) -> str:
         return f"{best} and {other} are tied on {name} ({p})."
     if len(column.ties) == len(column.margins):
         count = len(column.ties) + 1
-        return f"Nothing is settled on {name}: {_tied(column.ties, count)} ({best} highest)."
+        tied = _tied(column.ties, count)
+        return f"Nothing is settled on {name}: {tied} ({best} highest)."
     p = p_words(min(tie.adjusted for tie in column.ties))
     p = f"{p.replace('=', '≥')}{'' if '<' in p else ' for each'}"
     return f"{best} is highest on {name}, {_tied(column.ties)} ({p})."

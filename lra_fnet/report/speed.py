@@ -16,6 +16,11 @@ from lra_fnet.report.tables import TextTable
 BASE = "transformer"
 GIB = 2**30
 SIZES = ["machine", "task", "width", "asked_batch_size"]
+NUMBERS = {
+    "steps_per_second": "train_steps_per_second.median",
+    "seconds": "inference_seconds.median",
+    "gib": "peak_memory.bytes",
+}
 NOTE = (
     f"In brackets: speed-up over the {BASE}, per example. /8: in batches of 8, because "
     "the batch that was asked for does not fit in memory. Growth: the exponent e of "
@@ -122,14 +127,14 @@ class SpeedTable:
 def speed_tables(speeds: pd.DataFrame) -> list[SpeedTable]:
     """Group speed measurements by device and sizes; of several the last file counts."""
     speeds = speeds.copy()
-    for name in ("steps_per_second", "inference_seconds", "memory_bytes"):
-        numbers = speeds[name].astype(float)
+    for name, source in NUMBERS.items():
+        numbers = speeds[source].astype(float)
         speeds[name] = numbers.where(numbers.gt(0) & speeds["status"].eq("ok"))
-    speeds["gib"] = speeds["memory_bytes"] / GIB
     batch = speeds["batch_size"].astype(float)
+    speeds["gib"] /= GIB
     speeds["examples_per_second"] = speeds["steps_per_second"] * batch
-    speeds["seconds_per_example"] = speeds["inference_seconds"] / batch
-    speeds["width"] = [width or 0 for width in speeds["width"]]
+    speeds["seconds_per_example"] = speeds["seconds"] / batch
+    speeds["width"] = speeds["width"].fillna(0)
     speeds = speeds.drop_duplicates([*SIZES, "mixer", "length"], keep="last")
     groups = [_with_speed_ups(found) for _, found in speeds.groupby(SIZES)]
     return [SpeedTable(found) for found in groups]
@@ -154,7 +159,7 @@ def _training(row: Any) -> str:
 
 def _inference(row: Any) -> str:
     """Return milliseconds to answer a batch."""
-    text = _number(1e3 * row.inference_seconds)
+    text = _number(1e3 * row.seconds)
     return f"{text}{_ratio(row, row.inference_speed_up)}"
 
 

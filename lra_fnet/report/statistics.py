@@ -28,7 +28,7 @@ UNPAIRED = "unpaired, from counts: cautious"
 
 TIED, TOO_FEW = "tied", "too few seeds to tell"
 
-Answers = Bool[np.ndarray, "s n"]
+Answers = Bool[np.ndarray, "_ _"]  # seeds, examples
 
 
 # ---------------------------------------------------------------------------
@@ -67,29 +67,7 @@ class Estimate:
 def estimate(
     counts: Sequence[int], examples: int, answers: Answers | None = None
 ) -> Estimate:
-    """Return the accuracy over seeds and examples.
-
-    Args:
-      counts: right answers of each seed.
-      examples: of the test split, the same for all seeds.
-      answers: whether each seed is right on each example; None if not known.
-    """
-    if len(counts) == 1:
-        return one_seed(counts[0], examples, answers)
-    if answers is None:
-        return seeds_with_counts(counts, examples)
-    return seeds_and_examples(answers)
-
-
-def one_seed(correct: int, examples: int, answers: Answers | None = None) -> Estimate:
-    """Return the estimate from one seed: a binomial interval, blind to other seeds."""
-    low, high = binomial_interval(correct, examples)
-    part = Part(_binomial_variance(correct / examples, examples), examples - 1)
-    return Estimate(correct / examples, low, high, (part,), ONE_SEED, 1, answers)
-
-
-def seeds_and_examples(answers: Answers) -> Estimate:
-    """Return the estimate of the accuracy over other seeds and other test examples.
+    """Return the accuracy over other seeds and other test examples.
 
     Every seed answers every example, so both are crossed random effects. The variance
     of the mean is taken as that of the seeds' accuracies over s plus that of the
@@ -97,31 +75,30 @@ def seeds_and_examples(answers: Answers) -> Estimate:
     interval covers at least its 95 % (simulated in tests/report/test_statistics.py)
     and little more: one example's noise is counted twice.
 
-    Args:
-      answers: of s >= 2 seeds to n >= 2 examples.
-    """
-    parts = variance_of_mean(answers.mean(axis=1)), variance_of_mean(answers.mean(0))
-    mean, (seeds, examples) = float(answers.mean()), answers.shape
-    low, high = _bounds(mean, parts, examples)
-    return Estimate(mean, low, high, parts, SEEDS_AND_EXAMPLES, seeds, answers)
-
-
-def seeds_with_counts(counts: Sequence[int], examples: int) -> Estimate:
-    """Return a cautious estimate over seeds and examples where only counts are known.
-
-    Whether the seeds make the same mistakes is not known, so the part of the examples
-    is taken at its bound: as if all seeds answered alike.
+    Where only counts are known, so is not whether the seeds make the same mistakes; the
+    part of the examples is then taken at its bound, as if all seeds answered alike. One
+    seed has a binomial interval, which is blind to other seeds.
 
     Args:
-      counts: right answers of each of at least two seeds.
-      examples: of the test split, the same for all seeds.
+      counts: right answers of each seed (s).
+      examples: of the test split (n), the same for all seeds.
+      answers: whether each seed is right on each example; None if not known.
     """
-    accuracies = np.array(counts) / examples
-    mean = float(accuracies.mean())
-    bound = Part(_binomial_variance(mean, examples), examples - 1)
-    parts = variance_of_mean(accuracies), bound
-    low, high = _bounds(mean, parts, examples)
-    return Estimate(mean, low, high, parts, FROM_COUNTS, len(counts))
+    seeds, accuracies = len(counts), np.array(counts) / examples
+    mean = sum(counts) / (seeds * examples)
+    parts: tuple[Part, ...] = (Part(mean * (1 - mean) / examples, examples - 1),)
+    covers = ONE_SEED if seeds == 1 else FROM_COUNTS
+    if seeds > 1 and answers is not None:
+        parts, covers = (variance_of_mean(answers.mean(0)),), SEEDS_AND_EXAMPLES
+    if seeds > 1:
+        parts = variance_of_mean(accuracies), *parts
+    reach = half_width(parts)
+    low, high = max(0.0, mean - reach), min(1.0, mean + reach)
+    if (
+        seeds == 1 or not reach
+    ):  # without reach every answer is right, or every one wrong
+        low, high = binomial_interval(round(mean * examples), examples)
+    return Estimate(mean, low, high, parts, covers, seeds, answers)
 
 
 def variance_of_mean(values: Float[np.ndarray, " n"] | Sequence[float]) -> Part:
@@ -138,19 +115,6 @@ def half_width(parts: Sequence[Part], level: float = LEVEL) -> float:
     quantiles = [stdtrit(freedom, (1 + level) / 2) for _, freedom in parts]
     squares = zip(quantiles, parts, strict=True)
     return math.sqrt(sum(quantile**2 * part.variance for quantile, part in squares))
-
-
-def _bounds(mean: float, parts: Sequence[Part], examples: int) -> tuple[float, float]:
-    """Return the interval of an accuracy, cut to [0, 1]."""
-    reach = half_width(parts)
-    if not reach:  # every answer right, or every one wrong
-        return binomial_interval(round(mean * examples), examples)
-    return max(0.0, mean - reach), min(1.0, mean + reach)
-
-
-def _binomial_variance(share: float, examples: int) -> float:
-    """Return the variance of a share of independent examples."""
-    return share * (1 - share) / examples
 
 
 # ---------------------------------------------------------------------------

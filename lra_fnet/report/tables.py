@@ -11,9 +11,8 @@ from lra_fnet.report.accuracy import (
     AccuracyTable,
     NotComparable,
 )
-from lra_fnet.report.published import FIVE, SIX, all_rows, read_published, speed_rows
+from lra_fnet.report.published import FIVE, SIX
 from lra_fnet.report.sentences import (
-    NONE,
     interval,
     p_words,
     percent,
@@ -224,38 +223,3 @@ def _average(table: AccuracyTable, row: str, tasks: Sequence[str]) -> Entry:
         published="" if number is None else f"{number:.2f}",
         difference="" if number is None else points(found.mean - number / 100),
     )
-
-
-# ---------------------------------------------------------------------------
-# What others have published
-
-
-def published_tables() -> Iterator[TextTable]:
-    """Yield the published numbers: comparable ones, others, and LRA's speeds."""
-    columns = ["model", *map(task_title, SIX), "source"]
-    for title, lra_inputs in (
-        ("With LRA's token ids as inputs", True),
-        ("With other or unstated inputs: not comparable with this suite", False),
-    ):
-        rows = [
-            [
-                row.name,
-                *(
-                    f"{row.accuracies[t]:.2f}" if t in row.accuracies else NONE
-                    for t in SIX
-                ),
-                f"{row.source.citation} ({row.source.remark})",
-            ]
-            for row in all_rows()
-            if row.source.lra_inputs == lra_inputs
-        ]
-        yield TextTable(title, columns, rows)
-    speed = read_published()["speed"]
-    columns = ["model"]
-    for unit in ("steps/s", "GB"):
-        columns += [f"{unit} at {length:,}" for length in speed["lengths"]]
-    rows = [
-        [row.name, *map(str, (*row.steps_per_second, *row.gigabytes))]
-        for row in speed_rows()
-    ]
-    yield TextTable("Published speed and memory", columns, rows, speed["source"])
