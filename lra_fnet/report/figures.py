@@ -175,6 +175,7 @@ def _draw_bubbles(axes: Axes, series: Sequence[Series], order: Sequence[str]) ->
         area = 30 + 700 * bubble.size / most  # points squared
         axes.scatter(bubble.x, bubble.y, s=area, color=color, alpha=0.45, linewidth=0)
     axes.margins(0.18)
+    axes.autoscale_view()
     to_axes = (axes.transData + axes.transAxes.inverted()).transform
     centers = to_axes([(s.x[0], s.y[0]) for s in series]).tolist()
     widths = [CHARACTER * len(s.name) for s in series]

@@ -112,7 +112,7 @@ def read_report(folders: Sequence[Path]) -> Report:
 def page(report: Report) -> str:
     """Return index.html; the same bytes for the same report."""
     style = Markup((Path(__file__).parent / STYLE).read_text())
-    return _rendered(PAGE, report, style=style)
+    return _rendered(PAGE, report, style=style).strip() + "\n"
 
 
 def markdown(report: Report) -> str:

@@ -44,7 +44,7 @@ def as_markdown(table: TextTable) -> str:
     r"""Return a table as Markdown, without its title and note.
 
     >>> print(as_markdown(TextTable("t", ["a", "b"], [["1", "|x|"]])))
-    | a | b     |
+    | a   | b     |
     |-----|-------|
     | 1   | \|x\| |
     """

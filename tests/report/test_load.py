@@ -187,7 +187,8 @@ def test_odd_files_are_named_and_the_rest_is_reported(tmp_path, no_figures):
 
 UNUSUAL = {
     "line breaks and marks": {
-        "model": "a\nb|c\x00\ud800",
+        "model": "a\nb|c\x00",
+        "config": {"\ud800": "\ud800"},
         "task": "$x_{$\n",
         "program": "<b>",
     },
