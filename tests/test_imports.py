@@ -19,7 +19,7 @@ FORBIDDEN = [
     ("lra_fnet.result", ["jax", "flax", "tensorflow", "tasks"]),
     ("lra_fnet.report.statistics", ["jax", "flax", "tensorflow"]),
     ("lra_fnet.report.published", ["jax", "flax", "tensorflow"]),
-    ("lra_fnet.report.__main__", ["jax", "flax", "tensorflow", "matplotlib.pyplot"]),
+    ("lra_fnet.report.page", ["jax", "flax", "tensorflow", "matplotlib.pyplot"]),
 ]
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
     EngFormatter,
@@ -52,7 +53,6 @@ STYLE: Mapping[str, Any] = {
 }
 NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 SIZE = (4.8, 3.3)  # inches of 72 units
-CHARACTER, LINE_HEIGHT = 0.017, 0.05  # of a bubble's name, as shares of the axes
 
 Numbers = Sequence[float]
 
@@ -133,11 +133,12 @@ def drawn(plot: Plot, order: Sequence[str], name: str) -> str:
         figure = Figure(figsize=SIZE, layout="constrained")
         axes = figure.subplots()
         _label(axes, plot)
-        if plot.bubbles:
-            _draw_bubbles(axes, plot.series, order)
-        else:
-            _draw_lines(axes, plot.series, order)
-            figure.legend(loc="outside lower center", ncols=3, handlelength=2.6)
+        draw = _draw_bubbles if plot.bubbles else _draw_lines
+        draw(axes, plot.series, order)
+        legend = figure.legend(loc="outside lower center", ncols=3, handlelength=2.6)
+        for handle in legend.legend_handles:
+            if isinstance(handle, PathCollection):  # of a bubble
+                handle.set_sizes([30])
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata=NO_METADATA, transparent=True)
     return _element(out.getvalue(), plot.title, name)
@@ -168,48 +169,15 @@ def _draw_lines(axes: Axes, series: Sequence[Series], order: Sequence[str]) -> N
 
 
 def _draw_bubbles(axes: Axes, series: Sequence[Series], order: Sequence[str]) -> None:
-    """Draw bubbles with their names, the largest first so that none is hidden."""
+    """Draw bubbles, the largest first so that none is hidden."""
     most = max(bubble.size for bubble in series)
     for bubble in sorted(series, key=lambda bubble: -bubble.size):
-        color = _style(order.index(bubble.name))["color"]
-        area = 30 + 700 * bubble.size / most  # points squared
-        axes.scatter(bubble.x, bubble.y, s=area, color=color, alpha=0.45, linewidth=0)
+        style = _style(order.index(bubble.name))
+        look = {"color": style["color"], "marker": style["marker"], "linewidth": 0}
+        area = 30 + 500 * bubble.size / most  # points squared
+        name = bubble.name.lstrip("_")
+        axes.scatter(bubble.x, bubble.y, s=area, alpha=0.6, label=name, **look)
     axes.margins(0.18)
-    axes.autoscale_view()
-    to_axes = (axes.transData + axes.transAxes.inverted()).transform
-    centers = to_axes([(s.x[0], s.y[0]) for s in series]).tolist()
-    widths = [CHARACTER * len(s.name) for s in series]
-    text: Mapping[str, Any] = {
-        "ha": "center",
-        "va": "center",
-        "fontsize": 8,
-        "color": INK,
-    }
-    for bubble, center in zip(series, spread_out(centers, widths), strict=True):
-        axes.annotate(bubble.name, center, xycoords="axes fraction", **text)
-
-
-def spread_out(
-    centers: Sequence[Sequence[float]], widths: Sequence[float]
-) -> list[tuple[float, float]]:
-    """Return where texts are put: at their centers, moved up where they would overlap.
-
-    Args:
-      centers: of the texts, in units of the axes.
-      widths: of the texts, in the same units.
-
-    >>> spread_out([(0.5, 0.5), (0.5, 0.5), (0.9, 0.5)], [0.1, 0.1, 0.1])
-    [(0.5, 0.5), (0.5, 0.55), (0.9, 0.5)]
-    """
-    placed: dict[int, tuple[float, float]] = {}
-    for i in sorted(range(len(centers)), key=lambda i: (centers[i][1], i)):
-        x, y = centers[i]
-        for j, (other_x, other_y) in sorted(placed.items(), key=lambda p: p[1][1]):
-            beside = abs(x - other_x) >= (widths[i] + widths[j]) / 2
-            if not beside and y - other_y < LINE_HEIGHT:
-                y = max(y, other_y + LINE_HEIGHT)
-        placed[i] = x, y
-    return [placed[i] for i in range(len(centers))]
 
 
 def _style(index: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lra_fnet.report.accuracy import AccuracyTable, Configuration
@@ -130,15 +131,12 @@ def breakdown(found: Configuration, feature: str) -> pd.DataFrame:
     """
     columns = [(own or {}).get(feature, []) for own in found.runs["breakdown"]]
     names = [[part_name(part) for part in parts] for parts in columns]
-    same = all(own == names[0] for own in names)
-    frame = pd.DataFrame(
-        columns[0] if same else [], columns=["correct", "examples", "low", "high"]
-    )
+    if any(own != names[0] for own in names):
+        columns, names = [[]], [[]]
+    frame = pd.DataFrame(columns[0], columns=["correct", "examples", "low", "high"])
     correct = [[part["correct"] for part in parts] for parts in columns]
-    if same:
-        by_part = zip(*correct, strict=True)
-        frame["correct"] = [sum(seeds) / len(seeds) for seeds in by_part]
-    return frame.set_axis(names[0] if same else [], axis=0)
+    frame["correct"] = np.mean(np.array(correct, float), axis=0)
+    return frame.set_axis(names[0], axis=0)
 
 
 def part_name(part: Mapping[str, Any]) -> str:
