@@ -302,7 +302,8 @@ def test_a_hybrid_failure_has_the_name_of_its_row(tmp_path):
 def test_the_documentation_has_every_field():
     text = (ROOT / "docs" / "results.md").read_text()
     begin, end = "<!-- fields: begin -->\n", "\n<!-- fields: end -->"
-    assert text.split(begin)[1].split(end)[0] == fields_document()
+    message = "lra_fnet.report.load.fields_document() is the text between the markers"
+    assert text.split(begin)[1].split(end)[0] == fields_document(), message
 
 
 def test_the_json_schema_of_a_kind_names_what_a_file_needs():
