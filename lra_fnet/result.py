@@ -485,6 +485,11 @@ def problem(error: pydantic.ValidationError) -> str:
     return f"{name} is {_shown(first['input'])}; {must}"
 
 
+def json_schema(kind: str) -> dict[str, Any]:
+    """Return the JSON Schema of a kind of file, one of FILES, for other programs."""
+    return FILES[kind].model_json_schema()
+
+
 def fields(kind: type[Record], prefix: str = "") -> Iterator[tuple[str, str, str]]:
     """Yield every field: its dotted name, what it must be, what it means.
 

@@ -14,24 +14,22 @@ from lra_fnet.report.statistics import (
     PAIRED,
     PAIRED_EXAMPLES,
     SEEDS_AND_EXAMPLES,
+    TIED,
+    TOO_FEW,
     UNPAIRED,
-    Answers,
     Part,
-    binomial_interval,
+    all_pairs,
     compare,
-    difference_interval,
+    estimate,
     half_width,
     holm,
     mcnemar,
-    one_seed,
     p_value,
     ranks,
-    seeds_and_examples,
-    seeds_with_counts,
-    t_interval,
     variance_of_mean,
     welch,
 )
+from lra_fnet.result import binomial_interval
 
 # Extra hours of sleep of ten patients, second drug less first: Student, The probable
 # error of a mean (Biometrika 1908), section IX.
@@ -55,7 +53,10 @@ def test_binomial_intervals_are_those_of_newcombe(correct, total, low, high):
 
 def test_the_t_interval_of_students_sleep_data_is_the_known_one():
     # As printed by R's help page of t.test for the same data.
-    assert t_interval(SLEEP) == pytest.approx((0.7001142, 2.4598858), abs=1e-6)
+    mean, reach = np.mean(SLEEP), half_width([variance_of_mean(SLEEP)])
+    assert (mean - reach, mean + reach) == pytest.approx(
+        (0.7001142, 2.4598858), abs=1e-6
+    )
 
 
 def test_the_p_value_of_students_sleep_data_is_the_known_one():
@@ -94,22 +95,22 @@ def test_holms_correction_keeps_order_and_never_passes_one():
 
 
 def test_one_seed_is_a_binomial_interval_and_says_so():
-    estimate = one_seed(81, 263)
-    assert (estimate.low, estimate.high) == binomial_interval(81, 263)
-    assert estimate.covers == ONE_SEED
+    found = estimate([81], 263)
+    assert (found.low, found.high) == binomial_interval(81, 263)
+    assert (found.covers, found.seeds) == (ONE_SEED, 1)
 
 
 def test_a_perfect_score_still_has_an_interval():
-    estimate = seeds_and_examples(np.ones((3, 50), bool))
-    assert (estimate.low, estimate.high) == binomial_interval(50, 50)
-    assert seeds_with_counts([50, 50], 50).low < 1.0
+    found = of(np.ones((3, 50), bool))
+    assert (found.low, found.high) == binomial_interval(50, 50)
+    assert estimate([50, 50], 50).low < 1.0
 
 
-def test_counts_alone_give_no_narrower_interval_than_the_answers(simulate):
+def test_counts_alone_give_no_narrower_interval_than_the_of(simulate):
     for _ in range(20):
         correct = simulate(3, 300, seed_spread=0.1)
-        exact = seeds_and_examples(correct)
-        cautious = seeds_with_counts(correct.sum(axis=1).tolist(), 300)
+        exact = of(correct)
+        cautious = estimate(correct.sum(axis=1).tolist(), 300)
         assert cautious.mean == pytest.approx(exact.mean)
         assert cautious.high - cautious.low >= exact.high - exact.low
         assert (exact.covers, cautious.covers) == (SEEDS_AND_EXAMPLES, FROM_COUNTS)
@@ -123,42 +124,58 @@ def test_the_interval_over_seeds_and_examples_covers_what_it_says(
     truth = expected_accuracy(seed_spread)
     covered = [
         estimate.low <= truth <= estimate.high
-        for estimate in (
-            seeds_and_examples(simulate(num_seeds, 400, seed_spread))
-            for _ in range(400)
-        )
+        for estimate in (of(simulate(num_seeds, 400, seed_spread)) for _ in range(400))
     ]
     assert np.mean(covered) >= 0.92  # 0.95 less three standard errors
 
 
 def test_the_interval_over_seeds_and_examples_is_not_much_too_wide(simulate):
     truth = expected_accuracy(0.5)
-    estimates = [seeds_and_examples(simulate(5, 2_000, 0.5)) for _ in range(300)]
+    estimates = [of(simulate(5, 2_000, 0.5)) for _ in range(300)]
     covered = np.mean([e.low <= truth <= e.high for e in estimates])
     assert 0.91 <= covered <= 0.985
 
 
 def test_a_binomial_interval_over_one_seed_misses_the_spread_over_seeds(simulate):
     truth = expected_accuracy(0.5)
-    estimates = [one_seed(int(simulate(1, 2_000, 0.5).sum()), 2_000) for _ in range(99)]
+    estimates = [of(simulate(1, 2_000, 0.5)) for _ in range(99)]
     assert np.mean([e.low <= truth <= e.high for e in estimates]) < 0.5
 
 
 def test_the_test_that_is_used_is_the_one_that_fits_the_seeds(simulate):
-    one, three = (answers(simulate(seeds, 200, 0.1)) for seeds in (1, 3))
-    counts = Answers(seeds_with_counts([90, 95], 200))
+    one, three = (of(simulate(seeds, 200, 0.1)) for seeds in (1, 3))
+    counts = estimate([90, 95], 200)
     assert compare(one, one).test == MCNEMAR
     assert compare(one, three).test == PAIRED_EXAMPLES
     assert compare(three, three).test == PAIRED
     assert compare(three, counts).test == UNPAIRED
 
 
+@pytest.mark.parametrize(
+    ("seeds", "verdict"),
+    [((1, 1), TIED), ((3, 3), TIED), ((2, 5), TOO_FEW), ((3, 1), TOO_FEW)],
+)
+def test_no_difference_is_a_tie_only_where_seeds_could_have_shown_one(
+    simulate, seeds, verdict
+):
+    shared = simulate.examples(400)
+    first, second = (of(simulate(n, 400, 0.1, examples=shared)) for n in seeds)
+    (pair,) = all_pairs({"a": first, "b": second})
+    assert (pair.better, pair.verdict) == ("", verdict)
+
+
+def test_a_difference_that_two_seeds_show_is_a_difference(simulate):
+    first, second = (of(simulate(2, 2_000, 0.0, mean=mean)) for mean in (3.0, -3.0))
+    (pair,) = all_pairs({"a": first, "b": second})
+    assert (pair.better, pair.verdict) == ("a", "")
+
+
 def test_the_interval_of_a_difference_excludes_zero_where_p_is_small(simulate):
-    first = answers(simulate(3, 400, 0.05))
+    first = of(simulate(3, 400, 0.05))
     for shift in (0.0, 0.2, 0.5, 1.0):
-        second = answers(simulate(3, 400, 0.05, mean=0.5 + shift))
-        low, high = difference_interval(first, second)
-        assert (compare(first, second).p < 0.05) == (not low <= 0 <= high)
+        second = of(simulate(3, 400, 0.05, mean=0.5 + shift))
+        found = compare(first, second)
+        assert (found.p < 0.05) == (not found.low <= 0 <= found.high)
 
 
 @pytest.mark.parametrize("num_seeds", [1, 3])
@@ -168,10 +185,10 @@ def test_equal_models_are_ties(simulate, num_seeds):
     for _ in range(60):
         shared = simulate.examples(400)
         models = {
-            name: answers(simulate(num_seeds, 400, spread, examples=shared))
+            name: of(simulate(num_seeds, 400, spread, examples=shared))
             for name in "abcd"
         }
-        separated += set(ranks(models).values()) != {1}
+        separated += set(ranked(models).values()) != {1}
     assert separated / 60 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 60)
 
 
@@ -180,34 +197,32 @@ def test_among_many_equal_models_few_columns_have_a_false_winner(
     simulate, num_seeds, seed_spread
 ):
     separated = 0
-    for _ in range(100):
+    for _ in range(60):
         shared = simulate.examples(300)
         models = {
-            f"{i}": answers(simulate(num_seeds, 300, seed_spread, examples=shared))
+            f"{i}": of(simulate(num_seeds, 300, seed_spread, examples=shared))
             for i in range(12)
         }
-        separated += set(ranks(models).values()) != {1}
-    assert separated / 100 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 100)
+        separated += set(ranked(models).values()) != {1}
+    assert separated / 60 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 60)
 
 
 def test_a_lead_of_several_points_with_three_seeds_is_seen_among_many_models(simulate):
     shared = simulate.examples(2_000)
-    models = {
-        f"{i}": answers(simulate(3, 2_000, 0.03, examples=shared)) for i in range(11)
-    }
-    models["better"] = answers(simulate(3, 2_000, 0.03, mean=1.2, examples=shared))
-    assert ranks(models) == {**dict.fromkeys(models, 2), "better": 1}
+    models = {f"{i}": of(simulate(3, 2_000, 0.03, examples=shared)) for i in range(11)}
+    models["better"] = of(simulate(3, 2_000, 0.03, mean=1.2, examples=shared))
+    assert ranked(models) == {**dict.fromkeys(models, 2), "better": 1}
 
 
 def test_clearly_better_models_rank_before_worse_ones(simulate):
     shared = simulate.examples(1_000)
     means = {"best": 2.0, "also best": 2.0, "middle": 0.5, "worst": -1.5}
     models = {
-        name: answers(simulate(3, 1_000, 0.02, mean=mean, examples=shared))
+        name: of(simulate(3, 1_000, 0.02, mean=mean, examples=shared))
         for name, mean in means.items()
     }
-    assert ranks(models) == {"best": 1, "also best": 1, "middle": 3, "worst": 4}
-    assert ranks({"alone": models["best"]}) == {"alone": 1}
+    assert ranked(models) == {"best": 1, "also best": 1, "middle": 3, "worst": 4}
+    assert ranked({"alone": models["best"]}) == {"alone": 1}
 
 
 # ---------------------------------------------------------------------------
@@ -241,7 +256,9 @@ def expected_accuracy(seed_spread):
     return float(weights @ (1 / (1 + np.exp(-logits))) / weights.sum())
 
 
-def answers(correct):
-    if len(correct) == 1:
-        return Answers(one_seed(int(correct.sum()), correct.shape[1]), correct)
-    return Answers(seeds_and_examples(correct), correct)
+def of(correct):
+    return estimate(correct.sum(axis=1).tolist(), correct.shape[1], correct)
+
+
+def ranked(models):
+    return ranks(models, all_pairs(models))

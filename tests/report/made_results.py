@@ -6,24 +6,24 @@ from typing import Any
 
 import numpy as np
 
-from lra_fnet.result import RunFacts, Score, seed_result
+from lra_fnet.result import Score, seed_result
 
 DEVICE = {"platform": "cpu", "kind": "Abacus", "count": 1, "cpu_cores": 2}
 CHECKSUM = "c0ffee" * 10
 
 
-def config(task, model, recipe, seed=0) -> dict[str, Any]:
+def config(task, mixer, recipe, seed=0) -> dict[str, Any]:
     """Return the keys of a config that results and reports read."""
     return {
         "task": task,
-        "model": model,
+        "mixer": mixer,
         "recipe": recipe,
         "seed": seed,
         "num_seeds": 1,
         "hybrid": {"mixer": "transformer", "num_layers": 0, "layout": "top"},
         "data": {"source": "generated", "directory": "/somewhere"},
         "encoder": {"inputs": "tokens"},
-        "mixers": {model: {}},
+        "mixers": {mixer: {}},
         "train": {"num_steps": 200, "batch_size": 8},
     }
 
@@ -40,35 +40,34 @@ def records(accuracy) -> list[dict[str, Any]]:
 
 
 def made(
-    task="listops", model="fnet", seed=0, recipe="lra2020", correct=(1, 0), **changes
+    task="listops", mixer="fnet", seed=0, recipe="lra2020", correct=(1, 0), **changes
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Return a result as a run writes it, with some fields changed, and its answers."""
     answers = np.array(correct, bool)
     right, examples = int(answers.sum()), len(answers)
-    facts = RunFacts(
-        task=task,
-        config=config(task, model, recipe, seed),
-        data={
-            "source": "generated",
-            "checksum": CHECKSUM,
-            "provenance": {},
-            "validation_is_test": False,
-        },
-        readers={"majority class": 0.125},
-        accumulate=1,
-        parameters=1_234,
-        flops={"forward": 1.0, "train_step": 3.0, "xla_train_step": None},
-        rules={"free_for_all": False, "reasons": [], "parity": ""},
-        command=f"make task={task} model={model} recipe={recipe} seed={seed}",
-        peak_memory={"bytes": 2**30, "method": "compiled memory analysis"},
-        device=DEVICE,
-        records=records(right / examples),
-    )
+    shared = {
+        "task": task,
+        "config": config(task, mixer, recipe, seed),
+        "data": {"source": "generated", "checksum": CHECKSUM},
+        "trivial_baselines": {"majority class": 0.125},
+        "micro_batches": 1,
+        "parameters": 1_234,
+        "rules": {"free_for_all": False, "reasons": [], "parity": ""},
+        "command": f"make task={task} mixer={mixer} recipe={recipe} seed={seed}",
+        "peak_memory": {"bytes": 2**30, "method": "compiled memory analysis"},
+        "device": DEVICE,
+    }
     part = {"low": 1, "high": 9, "correct": right, "examples": examples}
     other = {"low": 10, "high": 19, "correct": 0, "examples": 1}
-    scores = {"test": Score(right, examples, 200)}
-    result = seed_result(facts, 0, seed, scores, {"length": [part, other]})
-    return result | changes, answers
+    result = seed_result(
+        shared,
+        records(right / examples),
+        row=0,
+        seed=seed,
+        test=Score.of(right, examples, 200),
+        breakdown={"length": [part, other]},
+    )
+    return result.as_json() | changes, answers
 
 
 def write(folder: Path, result: dict[str, Any], answers: Any = None) -> Path:
@@ -84,41 +83,48 @@ def write(folder: Path, result: dict[str, Any], answers: Any = None) -> Path:
 def write_made(root: Path, **arguments: Any) -> Path:
     """Write a made-up result and its answers to a folder of its own."""
     result, answers = made(**arguments)
-    name = f"{result['model']}-{result['recipe']}-{result['seed']}"
+    name = f"{result['mixer']}-{result['recipe']}-{result['seed']}"
     return write(root / result["task"] / name, result, answers)
 
 
-def speed_cell(model, length, rate, **changes) -> dict[str, Any]:
-    """Return a speed cell with that many training steps a second, batch 4."""
+def made_failure(folder: Path, reason="no memory", **changes) -> Path:
+    """Write why a run has no result."""
+    named = {"task": "listops", "mixer": "fnet", "recipe": "lra2020", "seed": 0}
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "failure.json"
+    path.write_text(json.dumps({"schema": 2, "reason": reason} | named | changes))
+    return path
+
+
+def made_speed(mixer, length, rate, **changes) -> dict[str, Any]:
+    """Return a speed measurement of that many training steps a second, batch 4."""
 
     def spread(value):
         return {"median": value, "low": value, "high": value, "repeats": 3}
 
     return {
-        "schema": 1,
+        "schema": 2,
         "kind": "speed",
-        "model": model,
+        "mixer": mixer,
         "task": "text",
         "length": length,
         "width": 16,
         "batch_size": 4,
+        "asked_batch_size": 4,
         "train_steps_per_second": spread(rate),
-        "inference_seconds": spread(0.5 / rate),
+        "inference_seconds": spread(0.5 / rate if rate else 0.0),
         "peak_memory": {"bytes": 2**29, "method": "allocator peak"},
         "compile_seconds": 1.0,
         "status": "ok",
         "reason": "",
         "device": DEVICE,
-        "versions": {},
-        "commit": None,
-        "command": f"python -m lra_fnet.speed.cell --model={model} --batch=4",
     } | changes
 
 
-def write_speed(root: Path, cell: dict[str, Any]) -> Path:
-    """Write a speed cell where `make speed` does."""
-    folder = root / "speed" / "abacus-x1" / "text-batch4"
+def write_speed(root: Path, measured: dict[str, Any], sizes="text-batch4") -> Path:
+    """Write a speed measurement where `make speed` does."""
+    folder = root / "speed" / "abacus-x1" / sizes
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{cell['model']}-{cell['length']}.json"
-    path.write_text(json.dumps(cell))
+    path = folder / f"{measured['mixer']}-{measured['length']}.json"
+    path.write_text(json.dumps(measured))
     return path
