@@ -7,6 +7,7 @@ quick. What a user can mend ends in one line; LRA_DEBUG=1 shows the traceback.
 import argparse
 import difflib
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -89,7 +90,7 @@ def report(arguments: Arguments) -> int:
     """Write a page, tables and a data frame of all results."""
     from lra_fnet.report.page import write_report
 
-    return write_report(arguments.runs.split(), arguments.to)
+    return write_report(shlex.split(arguments.runs), arguments.to)
 
 
 def speed(arguments: Arguments) -> int:

@@ -20,6 +20,7 @@ import numpy as np
 from lra_fnet import hosts
 from lra_fnet.step import Best, TrainState
 
+LOG = logging.getLogger(__name__)
 KEPT = 2  # the newest, and one before it should the newest turn out unreadable
 SUFFIX = ".msgpack"
 DIGEST_BYTES = 32
@@ -117,7 +118,9 @@ class Checkpoints:
             try:
                 return self._read(step, like)
             except (OSError, ValueError, KeyError) as error:
-                logging.getLogger(__name__).warning("cannot read checkpoint %d: %s", step, error)
+                logging.getLogger(__name__).warning(
+                    "cannot read checkpoint %d: %s", step, error
+                )
         if steps:
             raise CheckpointError(
                 f"no checkpoint in {self._folder} can be read (tried steps {steps}); "

@@ -17,7 +17,6 @@ import json
 import os
 import shutil
 import time
-import zipfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

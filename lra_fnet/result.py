@@ -504,11 +504,6 @@ def fields(kind: type[Record], prefix: str = "") -> Iterator[tuple[str, str, str
             yield from fields(inside, f"{name}{path}.")
 
 
-def json_schema(kind: type[File]) -> dict[str, Any]:
-    """Return the JSON Schema of a file, for other programs."""
-    return kind.model_json_schema(by_alias=True)
-
-
 def _title(annotation: Any) -> str:
     """Return the title of an annotated type, also of one that may be missing."""
     for part in (annotation, *get_args(annotation)):

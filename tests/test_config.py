@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from configs.grid import TASKS
 from lra_fnet.config import (
     OUTSIDE_HASH,
     RECIPES,
@@ -19,10 +18,11 @@ from lra_fnet.config import (
 )
 from lra_fnet.rules import count_parameters
 from lra_fnet.workdir import default_workdir
+from tasks import task_names
 from tiny_runs import ROOT
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", task_names())
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_of_every_task_builds(task, recipe):
     config = load_config(task, recipe)

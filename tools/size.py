@@ -46,14 +46,22 @@ def figures() -> Iterable[tuple[str, str, str | int]]:
     yield "  of mixers", "", lines(mixers)
     yield "  of tasks", "<= 3,200", lines(python("tasks"))
     yield "lines of tests", ">= half", lines(python("tests"))
-    yield "lines of the Makefile", "<= 110", len((ROOT / "Makefile").read_text().split("\n"))
+    yield (
+        "lines of the Makefile",
+        "<= 110",
+        len((ROOT / "Makefile").read_text().split("\n")),
+    )
     yield "entry points", "1", sum("__main__" in p.read_text() for p in source)
     yield "modules of train", "<= 20", len(own_modules("lra_fnet.train"))
     yield "files of a training step", "<= 9", len(printed(TRACE))
     accuracy = own_modules("lra_fnet.report.accuracy")
     yield "files behind a number of the report", "<= 7", len(accuracy)
     yield "lines of a function, median", "<= 10", statistics.median(lengths)
-    yield "lines of a function, 90th percentile", "<= 20", lengths[9 * len(lengths) // 10]
+    yield (
+        "lines of a function, 90th percentile",
+        "<= 20",
+        lengths[9 * len(lengths) // 10],
+    )
 
 
 def python(*folders: str) -> list[Path]:
@@ -73,7 +81,9 @@ def function_lengths(paths: Iterable[Path]) -> Iterable[int]:
             if isinstance(node, ast.FunctionDef):
                 first = node.body[0]
                 has_docstring = ast.get_docstring(node) is not None
-                said = (first.end_lineno or 0) - first.lineno + 1 if has_docstring else 0
+                said = (
+                    (first.end_lineno or 0) - first.lineno + 1 if has_docstring else 0
+                )
                 yield (node.end_lineno or 0) - node.lineno + 1 - said
 
 

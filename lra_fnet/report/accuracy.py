@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from configs import grid
+from configs.grid import MIXERS
 from lra_fnet.config import RECIPES
 from lra_fnet.report.published import (
     GUESS,
@@ -28,7 +28,6 @@ from lra_fnet.report.statistics import (
     ranks,
 )
 
-MIXERS: Sequence[str] = getattr(grid, "MIXERS", None) or grid.MODELS  # order of rows
 OFFICIAL = "lra2020"  # recipe of the published table
 SAMPLE = "sample"  # source of made-up data
 PATHX = "pathx"

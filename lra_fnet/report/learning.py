@@ -11,9 +11,10 @@ import pandas as pd
 from lra_fnet.report.accuracy import AccuracyTable, Configuration
 from lra_fnet.report.figures import Plot, Series, limited
 from lra_fnet.report.published import FIVE
-from lra_fnet.report.sentences import DASH, NONE, percent, short, task_title
+from lra_fnet.report.sentences import DASH, NONE, percent, short
 from lra_fnet.report.tables import TextTable
 from lra_fnet.result import binomial_interval
+from tasks import task_title
 
 LEARNED = 0.9  # of the way from the worst first to the best accuracy of a column
 LEAST_RISE = 2.0  # points; a column that rose by less has learned nothing

@@ -5,21 +5,14 @@ from collections.abc import Sequence
 from lra_fnet.report.accuracy import AccuracyTable, Average, Ranking
 from lra_fnet.report.published import FIVE, SIX
 from lra_fnet.report.statistics import TOO_FEW, Estimate, Pair
+from tasks import task_title
 
 DASH, MINUS, TIMES = "\N{EN DASH}", "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}"
 NONE = DASH  # in a table, where there is nothing
 
-NAMES = ("ListOps", "Text", "Retrieval", "Image", "Pathfinder", "Path-X")
-TITLES = dict(zip(SIX, NAMES, strict=True))
-
 
 # ---------------------------------------------------------------------------
 # Numbers and names
-
-
-def task_title(task: str) -> str:
-    """Return a task's name as the paper writes it; others are their own."""
-    return TITLES.get(task, task)
 
 
 def percent(share: float) -> str:

@@ -10,8 +10,9 @@ import pandas as pd
 
 from lra_fnet.report.accuracy import MIXERS, ordered
 from lra_fnet.report.figures import Plot, Series
-from lra_fnet.report.sentences import NONE, TIMES, short, task_title
+from lra_fnet.report.sentences import NONE, TIMES, short
 from lra_fnet.report.tables import TextTable
+from tasks import task_title
 
 BASE = "transformer"
 GIB = 2**30

@@ -17,8 +17,8 @@ from lra_fnet.report.sentences import (
     p_words,
     percent,
     points,
-    task_title,
 )
+from tasks import task_title
 
 LETTERS = dict(zip(MARKS, "abcd", strict=True))
 AVERAGES = {"Five tasks": FIVE, "Six tasks": SIX}
