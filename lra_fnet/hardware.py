@@ -203,10 +203,7 @@ def fix_numerics() -> None:
     for name, value in NUMERICS.items():
         typed = os.environ.get(name.upper())
         if typed and jax.config.values[name] != value:
-            raise ValueError(
-                f"{name.upper()}={typed} would change results, which need "
-                f"{'no value' if value is None else value}; unset it"
-            )
+            raise ValueError(f"{name.upper()}={typed} would change results; unset it")
         jax.config.update(name, value)
 
 

@@ -66,7 +66,9 @@ class StopSignals:
 # -- What the environment says ---------------------------------------------------------
 
 ALONE = "LRA_ALONE"  # 1: compute in this process alone, whatever else is set
-JAX_VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+ADDRESS, COUNT = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES"
+NUMBER = "JAX_PROCESS_ID"
+JAX_VARIABLES = (ADDRESS, COUNT, NUMBER)
 # What srun sets for each task of a step; a batch script or an array job has no step.
 SLURM_STEP = "SLURM_STEP_NODELIST"
 SLURM_VARIABLES = ("SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
@@ -86,32 +88,32 @@ def launch_arguments(environment: Mapping[str, str]) -> dict[str, Any] | None:
         return None
     if any(environment.get(name) for name in JAX_VARIABLES):
         _check_set(environment, JAX_VARIABLES, "the others of these three are set")
-        return _from_jax_variables(*(environment[name] for name in JAX_VARIABLES))
+        return _from_jax_variables(environment)
     if SLURM_STEP in environment and _num_slurm_tasks(environment) > 1:
         _check_set(environment, SLURM_VARIABLES, f"{SLURM_STEP} is, as in a SLURM step")
         return _from_slurm(environment)
     return {} if _is_tpu_pod(environment) else None
 
 
-def _from_jax_variables(address: str, count: str, number: str) -> dict[str, Any] | None:
-    for_address, for_count, for_number = JAX_VARIABLES
-    arguments = {
-        "coordinator_address": address,
-        "num_processes": _integer(for_count, count),
-        "process_id": _integer(for_number, number),
-        "cluster_detection_method": "deactivate",
-    }
-    if not 0 <= int(number) < int(count):
+def _from_jax_variables(environment: Mapping[str, str]) -> dict[str, Any] | None:
+    address = environment[ADDRESS]
+    count, number = _integer(environment, COUNT), _integer(environment, NUMBER)
+    if not 0 <= number < count:
         raise LaunchError(
-            f"{for_number} is {number}; with {for_count}={count} it must be from 0 to "
-            f"{int(count) - 1}, another one in each process"
+            f"{NUMBER} is {number}; with {COUNT}={count} it must be from 0 to "
+            f"{count - 1}, different in each process"
         )
     if ":" not in address:
         raise LaunchError(
-            f"{for_address} is {address!r}; it must be the host of process 0 and a "
-            "free port there, as host:port"
+            f"{ADDRESS} is {address!r}; it must be host:port of process 0"
         )
-    return arguments if int(count) > 1 else None
+    arguments = {
+        "coordinator_address": address,
+        "num_processes": count,
+        "process_id": number,
+        "cluster_detection_method": "deactivate",
+    }
+    return arguments if count > 1 else None
 
 
 def _from_slurm(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -129,7 +131,7 @@ def _from_slurm(environment: Mapping[str, str]) -> dict[str, Any]:
 def _num_slurm_tasks(environment: Mapping[str, str]) -> int:
     """Return the tasks of a step: one of an interactive step, whatever its job has."""
     names = {"SLURM_NTASKS", "SLURM_STEP_NUM_TASKS"} & environment.keys()
-    return min((_integer(name, environment[name]) for name in names), default=1)
+    return min((_integer(environment, name) for name in names), default=1)
 
 
 def _is_tpu_pod(environment: Mapping[str, str]) -> bool:
@@ -156,11 +158,13 @@ def _check_set(environment: Mapping[str, str], names: tuple[str, ...], reason: s
         )
 
 
-def _integer(name: str, text: str) -> int:
+def _integer(environment: Mapping[str, str], name: str) -> int:
     try:
-        return int(text)
+        return int(environment[name])
     except ValueError:
-        raise LaunchError(f"{name} is {text!r}; it must be a whole number") from None
+        raise LaunchError(
+            f"{name} is not a whole number: {environment[name]!r}"
+        ) from None
 
 
 # -- Joining and leaving ---------------------------------------------------------------
@@ -174,30 +178,32 @@ FAREWELL_SECONDS = 10.0
 def joined(tell: Callable[[BaseException], int]) -> Iterator[None]:
     """Join the hosts that the environment names, if any, and set this process up.
 
-    Args:
-      tell: prints an error and returns the exit status. It is called on one of several
-        hosts only, which must end here: Python's usual end waits for the others.
+    Only the first host prints. One of several that fails ends here, since Python's
+    usual end would wait for the others; `tell` prints the error before and returns the
+    exit status.
 
     Raises:
       LaunchError: the environment is wrong, or the first host cannot be reached.
       ValueError: see `set_up`.
     """
-    try:
-        _join(launch_arguments(os.environ))
-        set_up()
-        with _only_first_prints():
-            yield
-        if count() > 1:
-            sync_global_devices("the first host has written its results")
-    except BaseException as error:
-        if jax.distributed.is_initialized():
-            _leave(error, tell)
-        raise
-
-
-def _join(arguments: dict[str, Any] | None) -> None:
+    arguments = launch_arguments(os.environ)
     if arguments is None:
+        set_up()
+        yield
         return
+    _join(arguments)
+    try:
+        set_up()
+        with open(os.devnull, "w") as nowhere:
+            printed = sys.stdout if is_first() else nowhere
+            with contextlib.redirect_stdout(printed):
+                yield
+        sync_global_devices("the first host has written its results")
+    except BaseException as error:
+        _leave(error, tell)
+
+
+def _join(arguments: dict[str, Any]) -> None:
     # JAX's preemption service would take SIGTERM for itself.
     jax.config.update("jax_enable_preemption_service", False)
     try:
@@ -207,16 +213,6 @@ def _join(arguments: dict[str, Any] | None) -> None:
             f"cannot join the hosts of this run: {error}. Set {ALONE}=1 to compute in "
             "this process alone"
         ) from error
-
-
-@contextlib.contextmanager
-def _only_first_prints() -> Iterator[None]:
-    """Drop what the other hosts print; their errors are shown."""
-    with contextlib.ExitStack() as stack:
-        if not is_first():
-            nowhere = stack.enter_context(open(os.devnull, "w"))
-            stack.enter_context(contextlib.redirect_stdout(nowhere))
-        yield
 
 
 def _leave(error: BaseException, tell: Callable[[BaseException], int]) -> NoReturn:
