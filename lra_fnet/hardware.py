@@ -19,13 +19,12 @@ import jax.extend.backend
 from jax.sharding import Mesh, SingleDeviceSharding
 from jax.stages import Compiled
 
+# -- Devices and memory ----------------------------------------------------------------
+
+
 # Calls dispatched beyond the one that computes: enough to keep a device busy, few
 # enough that a stop signal is answered soon.
 CALLS_AHEAD = 2
-
-
-# ---------------------------------------------------------------------------
-# Devices and memory
 
 
 class OutOfMemory(Exception):
@@ -54,10 +53,9 @@ def first_device() -> jax.Device:
             raise
         jax.config.update("jax_platforms", None)
         have = ", ".join(jax.extend.backend.backends())
-        reason = f" ({error})" if str(error) else ""
+        reason = f" ({error})" if str(error) else "; change JAX_PLATFORMS"
         raise ValueError(
-            f"JAX has no platform {asked!r} here; have: {have}. Change JAX_PLATFORMS"
-            f"{reason}"
+            f"JAX has no platform {asked!r} here; have: {have}{reason}"
         ) from error
 
 
@@ -87,7 +85,8 @@ def peak_memory(compiled: Compiled) -> dict[str, Any]:
     An accelerator's allocator knows its peak. A CPU has no such allocator, so there it
     is the compiler's figure for one training call: arguments, results, temporaries.
     """
-    statistics = jax.local_devices()[0].memory_stats() or {}
+    sharding = jax.tree.leaves(compiled.output_shardings)[0]
+    statistics = next(iter(sharding.addressable_devices)).memory_stats() or {}
     if "peak_bytes_in_use" in statistics:
         return {"bytes": statistics["peak_bytes_in_use"], "method": "allocator peak"}
     return {"bytes": call_memory(compiled), "method": "compiled memory analysis"}
@@ -136,13 +135,10 @@ def default_steps_per_call(mesh: Mesh) -> int:
     return 1 if is_cpu(mesh) else 100
 
 
-_PROCESSOR_FILE = Path("/proc/cpuinfo")  # of Linux
-
-
 def processor_name() -> str:
     """Return the processor's model name where the system tells it."""
-    names = [line.split(":")[1].strip() for line in _processor_lines("model name")]
-    return names[0] if names else "cpu"
+    lines = _processor_lines("model name")
+    return lines[0].split(":")[1].strip() if lines else "cpu"
 
 
 def processor_kind() -> str:
@@ -153,15 +149,13 @@ def processor_kind() -> str:
 
 
 def _processor_lines(*names: str) -> list[str]:
-    """Return what the system says under these names, a line for every core."""
-    if not _PROCESSOR_FILE.exists():
-        return []
-    lines = _PROCESSOR_FILE.read_text().splitlines()
+    """Return what Linux says under these names, a line for every core."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
     return [line for line in lines if line.startswith(names)]
 
 
-# ---------------------------------------------------------------------------
-# The process
+# -- The process -----------------------------------------------------------------------
 
 # XLA on CPUs runs a Fourier transform that follows other work on one thread. Devices of
 # their own keep several cores busy; more than these were not measured to pay.
@@ -235,8 +229,7 @@ def keep_freed_memory() -> bool:
     return all(mallopt(name, value) == 1 for name, value in _ALLOCATOR.items())
 
 
-# ---------------------------------------------------------------------------
-# The compiler
+# -- The compiler ----------------------------------------------------------------------
 
 # jaxlib 0.10 hands reductions on CPUs to a library, YNN, that wants whole arrays, so
 # that LayerNorm no longer fuses with what is around it; docs/performance.md has what
@@ -262,26 +255,22 @@ def is_known(device: jax.Device, name: str, value: str) -> bool:
     return True
 
 
-# ---------------------------------------------------------------------------
-# Caches
+# -- Caches ----------------------------------------------------------------------------
 
-SHORTEST_COMPILATION = 0.1  # seconds; what compiles faster is not kept
+SHORTEST_SECONDS = 0.1  # what compiles faster is not kept
 CHECKED = "checked"  # a file; entries older than it are known to be whole
 
 
 def keep_compiled_programs() -> None:
     """Keep compiled programs in a folder; JAX_COMPILATION_CACHE_DIR names another.
 
-    Machines that share the folder share the programs of processors of one kind alone:
-    those for a CPU hold its own instructions.
+    Programs for a CPU hold its own instructions, so each kind has a folder of its own.
     """
     folder = jax.config.values["jax_compilation_cache_dir"]
     if folder is None:
         folder = str(cache_folder("jax") / processor_kind())
         jax.config.update("jax_compilation_cache_dir", folder)
-    jax.config.update(
-        "jax_persistent_cache_min_compile_time_secs", SHORTEST_COMPILATION
-    )
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST_SECONDS)
     with contextlib.suppress(OSError):  # JAX reads it all the same
         drop_torn_entries(Path(folder))
 
@@ -325,11 +314,7 @@ def drop_torn_entries(folder: Path) -> None:
 
 
 def _is_torn(entry: Path) -> bool:
-    """Tell whether a compressed file ends too early.
-
-    JAX compresses by zlib, or by zstandard where that is installed, which is not
-    looked into.
-    """
+    """Tell whether a file ends too early, if JAX has compressed it by zlib."""
     content = entry.read_bytes()
     if content[:1] != b"\x78":
         return not content
