@@ -392,7 +392,7 @@ def make_program(config: ConfigDict, task: Task) -> "Program":
         schedule=schedule,
         mesh=mesh,
         micro_batches=micro_batches or batch_size // examples_at_once(mesh, batch_size),
-        compiler_options=fastest_options(),
+        compiler_options=fastest_options(mesh),
     )
 
 
