@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
@@ -98,6 +99,52 @@ class Plot:
     def bubbles(self) -> bool:
         """Return whether it shows bubbles."""
         return self.series[0].size > 0
+
+
+class Panel(NamedTuple):
+    """The accuracies of one task, as shares.
+
+    Attributes:
+      title: of the task.
+      rows: name, mean, and bounds of the interval of each mixer.
+      baseline: name and accuracy of the best trivial baseline; None where not known.
+    """
+
+    title: str
+    rows: Sequence[tuple[str, float, float, float]]
+    baseline: tuple[str, float] | None
+
+
+def overview(panels: Sequence[Panel]) -> str:
+    """Return an SVG file: accuracies with intervals, a panel a task."""
+    with rc_context({**STYLE, "svg.hashsalt": "overview"}):
+        height = 1.1 + 0.28 * max(len(panel.rows) for panel in panels)
+        size = (2.6 * len(panels), height)
+        figure = Figure(figsize=size, layout="constrained")
+        for axes, panel in zip(
+            figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+        ):
+            _draw_panel(axes, panel)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata=NO_METADATA, facecolor="white")
+    return out.getvalue()
+
+
+def _draw_panel(axes: Axes, panel: Panel) -> None:
+    """Draw a dot with its interval for each mixer, and a line for the baseline."""
+    names, means, low, high = zip(*panel.rows, strict=True)
+    percent = 100 * np.array([means, low, high])
+    reach = percent[0] - percent[1], percent[2] - percent[0]
+    axes.errorbar(percent[0], range(len(names)), xerr=reach, fmt="o", color=COLORS[0])
+    axes.set_yticks(range(len(names)), names)
+    axes.margins(y=0.5)
+    axes.invert_yaxis()
+    axes.set_title(panel.title, fontsize=10)
+    axes.set_xlabel("test accuracy, %")
+    if panel.baseline:
+        name, accuracy = panel.baseline
+        axes.axvline(100 * accuracy, color=MUTED, linestyle="--", linewidth=1)
+        axes.set_xlabel(f"test accuracy, %\ndashed: {name}")
 
 
 def limited(plot: Plot, order: Sequence[str], band: str = "") -> Plot:

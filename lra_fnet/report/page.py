@@ -18,6 +18,7 @@ from lra_fnet.report.load import load, results_csv
 from lra_fnet.report.speed import SpeedTable, speed_tables
 from lra_fnet.report.tables import as_markdown
 from lra_fnet.workdir import write_text
+from tasks import task_title
 
 DEFAULT_FOLDERS = ["results", "runs"]
 PAGE, MARKDOWN, STYLE = "page.html", "table.md", "page.css"
@@ -88,6 +89,8 @@ def write_report(folders: list[str], to: Path) -> int:
         "table.csv": table_csv(report),
         "results.csv": results_csv(report.runs),
     }
+    if panels := overview_panels(report):
+        texts["overview.svg"] = figures.overview(panels)
     to.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         write_text(to / name, text)
@@ -97,6 +100,25 @@ def write_report(folders: list[str], to: Path) -> int:
     for line in report.bad_files:
         print(f"left out: {line}", file=sys.stderr)
     return 1 if report.bad_files else 0
+
+
+def overview_panels(report: Report) -> list[figures.Panel]:
+    """Return the accuracies of the table to begin with, a panel a task."""
+    if report.lead is None:
+        return []
+    panels = []
+    for task in report.lead.tasks:
+        column = report.lead.column(task)
+        own = {row: found.estimate for row, found in column.items()}
+        baselines = {
+            name: by_task[task]
+            for name, by_task in report.lead.baselines.items()
+            if task in by_task
+        }
+        best = max(baselines.items(), key=lambda item: item[1], default=None)
+        rows = [(row, each.mean, each.low, each.high) for row, each in own.items()]
+        panels.append(figures.Panel(task_title(task), rows, best))
+    return [panel for panel in panels if panel.rows]
 
 
 def read_report(folders: Sequence[Path]) -> Report:

@@ -128,6 +128,13 @@ def test_the_page_asks_nothing_of_any_network(html):
     assert set(re.findall(r'<link [^>]*href="([^"]*)"', html)) == {"data:,"}
 
 
+def test_the_overview_names_every_mixer_task_and_best_baseline(written):
+    overview = (written / "overview.svg").read_text()
+    assert overview.count("<svg") == 1
+    for name in ("fnet", "transformer", "ListOps", "test accuracy, %", "dashed: "):
+        assert f">{name}" in overview
+
+
 def test_ids_are_unique_and_what_is_referred_to_is_there(html):
     ids = re.findall(r'\bid="([^"]*)"', html)
     assert len(ids) == len(set(ids))
