@@ -47,9 +47,10 @@ def html(written):
     return (written / "index.html").read_text()
 
 
-def test_the_report_is_a_page_three_tables_and_nothing_else(written):
+def test_the_report_is_a_page_a_figure_three_tables_and_nothing_else(written):
     assert sorted(path.name for path in written.iterdir()) == [
         "index.html",
+        "overview.svg",
         "results.csv",
         "table.csv",
         "table.md",
