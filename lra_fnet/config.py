@@ -325,7 +325,9 @@ def differences(old: Resolved, new: Resolved) -> list[str]:
     return [f"{key}: {before} -> {after}" for key, (before, after) in pairs]
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def _leaves(
+    tree: Mapping[str, Any] | ConfigDict, prefix: str = ""
+) -> list[tuple[str, Any]]:
     """List the leaves of nested mappings with dotted keys."""
     leaves = []
     for key, value in tree.items():

@@ -7,6 +7,7 @@ measured to compare with, and never chosen.
 """
 
 import argparse
+import itertools
 import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -49,23 +50,16 @@ LEAST_WINS = 0.9  # of the rounds
 FEWEST_ROUNDS = 5  # to choose by
 
 # Numbers in the array that is transformed: enough to keep the devices busy, few enough
-# to fit beside the complex intermediate results. On CPUs more do not change the ratios.
-ELEMENTS = {"cpu": 2**22}
-ELEMENTS_OF_AN_ACCELERATOR = 2**26
+# to fit beside the complex intermediate results.
+ELEMENTS = {"cpu": 2**22, "gpu": 2**26, "tpu": 2**26}
 
 
 def measure_transforms(arguments: argparse.Namespace) -> None:
-    """Measure all shapes, and write and print this backend's table of choices.
-
-    Args:
-      arguments: texts `lengths` and `widths`, empty for the defaults, and the file `to`
-        or None for the one in use.
-    """
-    lengths = sizes(arguments.lengths) or LENGTHS
-    widths = sizes(arguments.widths) or WIDTHS
+    """Measure all shapes, and write and print this backend's table of choices."""
+    lengths, widths = sizes(arguments.lengths), sizes(arguments.widths)
     path = arguments.to or MEASUREMENTS
-    shapes = [(n, d, dtype) for n in lengths for d in widths for dtype in DTYPES]
-    rows = [measured_row(*shape) for shape in tqdm(shapes, unit="shape")]
+    shapes = itertools.product(lengths or LENGTHS, widths or WIDTHS, DTYPES)
+    rows = [measured_row(*shape) for shape in tqdm([*shapes], unit="shape")]
     write_choices(rows, path)
     print(f"Speed-up over the published formula\n\n{document(rows)}\n\nwrote {path}")
 
@@ -74,16 +68,15 @@ def sizes(text: str) -> list[int]:
     """Return the numbers in a text, in order; commas or spaces separate them.
 
     Raises:
-      ValueError: what is no whole number of 1 or more.
+      ValueError: one that is not a whole number of 1 or more.
 
     >>> sizes("2048,1024")
     [1024, 2048]
     """
-    words = text.replace(",", " ").split()
-    wrong = [word for word in words if not word.isdecimal() or int(word) < 1]
-    if wrong:
-        raise ValueError(f"{wrong[0]!r} is no size; it must be a whole number >= 1")
-    return sorted(map(int, words))
+    numbers = sorted(map(int, text.replace(",", " ").split()))
+    if numbers and numbers[0] < 1:
+        raise ValueError(f"{numbers[0]} is no size; it must be 1 or more")
+    return numbers
 
 
 def measured_row(
@@ -108,11 +101,7 @@ def measured_row(
 
 
 def clock() -> str:
-    """Return which seconds count.
-
-    CPU devices share the batch, so that all cores work; their own seconds are then the
-    same measure as the clock's, but other work on the machine hardly changes them.
-    """
+    """Return which seconds count: on CPUs those that other work hardly changes."""
     return "processor" if jax.default_backend() == "cpu" else "wall"
 
 
@@ -155,23 +144,15 @@ def document(rows: Sequence[Mapping[str, Any]]) -> str:
     return table.to_markdown(index=False)
 
 
-# ---------------------------------------------------------------------------
-# The transform, forward and backward, compiled
-
-
 def batch_for(length: int, width: int) -> int:
     """Return how many examples of a shape an array has: a multiple of the devices."""
     devices = jax.local_device_count()
-    elements = ELEMENTS.get(jax.default_backend(), ELEMENTS_OF_AN_ACCELERATOR)
+    elements = ELEMENTS[jax.default_backend()]
     return devices * max(1, round(elements / (length * width * devices)))
 
 
 def in_network(operator: Operator) -> Operator:
-    """Return an operator between element-wise operations, as in a network.
-
-    There XLA on CPUs runs a Fourier transform on one thread, and can fuse what is
-    around it.
-    """
+    """Return an operator between element-wise operations, which XLA can fuse."""
 
     def network(x: Float[Array, "b l d"]) -> Float[Array, "b l d"]:
         scale = float(np.prod(x.shape[-2:])) ** -0.5
@@ -181,62 +162,43 @@ def in_network(operator: Operator) -> Operator:
 
 
 def transform_calls(
-    operators: Mapping[str, Operator],
-    shape: tuple[int, int, int],
-    dtype: DTypeLike,
-    mesh: Mesh | None = None,
-    at_once: int | None = None,
+    operators: Mapping[str, Operator], shape: tuple[int, int, int], dtype: DTypeLike
 ) -> dict[str, Callable[[], Array]]:
-    """Return calls that apply each operator to an array, forward and backward.
+    """Return calls that apply each operator, forward and backward, to one array.
 
-    Args:
-      operators: by name.
-      shape: batch, length, width.
-      dtype: of the array.
-      mesh: devices that share the batch; default: all.
-      at_once: examples that they compute together; default: as in training.
+    All devices share the batch, and compute as many examples together as in training.
     """
-    mesh = mesh or make_mesh(shape[0])
-    at_once = at_once or examples_at_once(mesh, shape[0])
+    mesh = make_mesh(shape[0])
     x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     shared = jax.device_put(jnp.asarray(x, dtype), NamedSharding(mesh, P("data")))
-    calls = {}
-    for name, operator in operators.items():
-        compiled = _compiled(operator, shared, mesh, at_once // mesh.size)
-        calls[name] = partial(compiled, shared)
-    return calls
+    return {
+        name: partial(_compiled(operator, shared, mesh), shared)
+        for name, operator in operators.items()
+    }
 
 
 def _compiled(
-    operator: Operator, x: Float[Array, "b l d"], mesh: Mesh, at_once: int
+    operator: Operator, x: Float[Array, "b l d"], mesh: Mesh
 ) -> jax.stages.Compiled:
-    """Compile a function of each device's share of a batch, so many at a time."""
+    """Compile a function of each device's share of a batch."""
+    at_once = examples_at_once(mesh, len(x)) // mesh.size
 
     def on_device(x: Float[Array, "b l d"]) -> tuple[Array, Array]:
         parts = x.reshape(-1, at_once, *x.shape[1:])
-        one_part = partial(_there_and_back, operator)
-        # Without a loop where there is one part: see lra_fnet/step.py.
-        whole = len(parts) == 1
-        y = one_part(parts[0])[None] if whole else jax.lax.map(one_part, parts)
+        y = jax.lax.map(partial(_there_and_back, operator), parts)
         # In a step the devices add up their gradients; without any such exchange JAX
         # may let CPU devices compute one after the other.
         return y.reshape(x.shape), jax.lax.psum(y[0, 0, 0, 0], "data")
 
+    share, out = P("data"), (P("data"), P())
     shared = jax.shard_map(
-        on_device,
-        mesh=mesh,
-        in_specs=P("data"),
-        out_specs=(P("data"), P()),
-        check_vma=False,
+        on_device, mesh=mesh, in_specs=share, out_specs=out, check_vma=False
     )
     return jax.jit(shared).lower(x).compile()
 
 
 def _there_and_back(operator: Operator, x: Float[Array, "b l d"]) -> Array:
-    """Transform, and pull the result back.
-
-    The result is its own gradient here, so that neither direction is computed from the
-    same numbers as the other, which XLA would notice and do once.
-    """
+    """Transform, and pull the result back."""
+    # It is its own gradient here: two transforms of the same numbers XLA would do once.
     y, pulled_back = jax.vjp(operator, x)
     return pulled_back(y)[0]

@@ -42,7 +42,7 @@ def interleaved(
     Args:
       calls: what to time, by name; compiled already.
       rounds: at most.
-      seconds: after this long no further round begins, but there are at least two.
+      seconds: after which no further round begins, but for the first two.
       patience: a call whose warm-up takes this many times as long as the quickest one's
         is not called again; the warm-up is its only sample.
       settling: untimed calls of the same kind right before each timed one, so that it
@@ -82,17 +82,11 @@ def speed_ups(
 ) -> list[float]:
     """Return how many times as long `slow` took as `fast`, in each common round.
 
-    By the "wall" clock or by the "processor", which other work hardly changes.
-
     >>> speed_ups([Sample(3.0, 1.0)], [Sample(1.0, 1.0)])
     [3.0]
     """
     pairs = zip(slow, fast, strict=False)
     return [getattr(a, clock) / getattr(b, clock) for a, b in pairs]
-
-
-# ---------------------------------------------------------------------------
-# Processes
 
 
 class Killed(ChildProcessError):
@@ -102,15 +96,10 @@ class Killed(ChildProcessError):
 def in_own_process(
     function: Callable[..., Any], *arguments: Any, limit: float | None = None
 ) -> Any:
-    """Return what a function returns in a new process.
-
-    Args:
-      function: of a module, so that the process can import it.
-      arguments: what it is called with.
-      limit: seconds the process may take; default: any.
+    """Return what a function of a module returns in a new process.
 
     Raises:
-      TimeoutError: it takes longer.
+      TimeoutError: it takes more than `limit` seconds.
       Killed: the system killed it.
       ChildProcessError: the function raised an error, or the process ended otherwise.
     """
@@ -137,10 +126,8 @@ def in_own_process(
     return answer
 
 
-def _send_answer(
-    sender: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]
-) -> None:
-    """Send the result of a call and "", or None and the last line of its error."""
+def _send_answer(sender: Connection, function: Callable, arguments: tuple) -> None:
+    """Send the result of a call and "", or None and the error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C
     try:
         sender.send((function(*arguments), ""))
