@@ -163,7 +163,7 @@ def add_mixer(config: ConfigDict, name: str) -> None:
         config.mixers[name] = ConfigDict(default_values(name, config.every_mixer))
 
 
-def default_values(name: str, common: Mapping[str, Any]) -> dict[str, Any]:
+def default_values(name: str, common: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
     """Return the hyperparameters of a mixer: `common` ones, else its class's defaults.
 
     Raises:

@@ -125,7 +125,7 @@ def trained(algorithm):
     """The loss of every step and the parameters after the last."""
     changes = {
         "mixers.fnet.algorithm": algorithm,
-        "num_layers": 2,
+        "num_layers": 1,
         "encoder.width": 16,
         "encoder.mlp_dim": 24,
         "train.batch_size": 4,
