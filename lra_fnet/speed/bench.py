@@ -54,23 +54,18 @@ MOST_STEPS_PER_CALL = 10  # more would make a call of a slow mixer last for minu
 OK, FAILED, SLOW, OUT_OF_MEMORY = "ok", "failed", "slow", "out of memory"
 
 
-# ---------------------------------------------------------------------------
-# The command
-
-
 class Job(NamedTuple):
-    """A mixer to be measured: at a length, in a batch, by processes with a limit."""
+    """A mixer to be measured."""
 
     mixer: str
     task: str
     length: int  # positions of an example
     batch_size: int  # examples of a step
-    limit: float  # seconds
+    limit_seconds: float  # of a process
 
-    @property
-    def file(self) -> str:
-        """Return the name of the file of the result."""
-        return f"{self.mixer}-{self.length}.json"
+    def file(self, folder: Path) -> Path:
+        """Return the file of the result."""
+        return folder / f"{self.mixer}-{self.length}.json"
 
 
 def measure_all(arguments: argparse.Namespace) -> int:
@@ -92,11 +87,7 @@ def measure_all(arguments: argparse.Namespace) -> int:
 
 
 def make_jobs(arguments: argparse.Namespace) -> list[Job]:
-    """Return all measurements that the arguments ask for, short lengths first.
-
-    Raises:
-      ValueError: an unknown mixer or task, or a number below 1.
-    """
+    """Return all measurements that the arguments ask for, short lengths first."""
     check_task_name(arguments.task)
     mixers = arguments.mixers.replace(",", " ").split() or mixer_names()
     for mixer in mixers:
@@ -105,7 +96,7 @@ def make_jobs(arguments: argparse.Namespace) -> list[Job]:
         if getattr(arguments, name) < 1:
             raise ValueError(f"{name} is {getattr(arguments, name)}; it must be >= 1")
     return [
-        Job(mixer, arguments.task, length, arguments.batch, arguments.limit)
+        Job(mixer, arguments.task, length, arguments.batch, float(arguments.limit))
         for length in sizes(arguments.lengths) or LENGTHS
         for mixer in mixers
     ]
@@ -116,22 +107,22 @@ def run_jobs(
 ) -> list[SpeedResult]:
     """Measure the jobs that are not finished, and return the results of all."""
     folder.mkdir(parents=True, exist_ok=True)
-    todo = [job for job in jobs if not is_finished(job, folder / job.file)]
+    todo = [job for job in jobs if not is_finished(job, folder)]
     with tqdm(todo, unit="measurement") as progress:
         for job in progress:
             result = measure(job, device)
-            result.write(folder / job.file)
+            result.write(job.file(folder))
             progress.write(f"{job.mixer} at {job.length:,}: {outcome(result)}")
-    return [SpeedResult.read(folder / job.file) for job in jobs]
+    return [SpeedResult.read(job.file(folder)) for job in jobs]
 
 
-def is_finished(job: Job, path: Path) -> bool:
+def is_finished(job: Job, folder: Path) -> bool:
     """Tell whether a job has its result: no failure, not slow by a lower limit."""
     try:
-        result = SpeedResult.read(path)
+        result = SpeedResult.read(job.file(folder))
     except BadFile:  # also where there is none
         return False
-    gave_up = result.status == SLOW and (result.limit_seconds or 0) < job.limit
+    gave_up = result.status == SLOW and (result.limit_seconds or 0) < job.limit_seconds
     return result.status != FAILED and not gave_up
 
 
@@ -148,20 +139,17 @@ def measure(job: Job, device: Mapping[str, Any]) -> SpeedResult:
     about = {
         "schema": 2,
         "kind": "speed",
-        "mixer": job.mixer,
-        "task": job.task,
-        "length": job.length,
+        **job._asdict(),
         "width": load_config(job.task, RECIPE).encoder.width,
         "batch_size": batch_size,
         "asked_batch_size": job.batch_size,
         **dict.fromkeys(("train_steps_per_second", "inference_seconds", "peak_memory")),
-        "limit_seconds": float(job.limit),
         "device": device,
         "versions": library_versions(),
         "commit": git_commit(),
         "command": f"python -m lra_fnet speed --mixers={job.mixer} "
         f"--lengths={job.length} --task={job.task} --batch={job.batch_size} "
-        f"--limit={job.limit:g}",
+        f"--limit={job.limit_seconds:g}",
     }
     return SpeedResult(**about | found | {"reason": "; ".join(reasons)})
 
@@ -170,7 +158,7 @@ def attempt(job: Job, batch_size: int) -> dict[str, Any]:
     """Measure a job at a batch size in a new process, however that may end."""
     smaller = job._replace(batch_size=batch_size)
     try:
-        return in_own_process(figures, smaller, limit=job.limit)
+        return in_own_process(figures, smaller, limit=job.limit_seconds)
     except TimeoutError as error:
         return {"status": SLOW, "reason": str(error)}
     except Killed as error:
@@ -214,7 +202,7 @@ def figures(job: Job) -> dict[str, Any]:
     changes = {"mixer": job.mixer, "train.batch_size": job.batch_size}
     try:
         workload = Workload(load_config(job.task, RECIPE, changes), job.length)
-        return measured_figures(workload, SHARE * job.limit)
+        return measured_figures(workload, SHARE * job.limit_seconds)
     except jax.errors.JaxRuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -306,10 +294,6 @@ def made_up_examples(
     inputs = random.integers(1, task.vocab_size - 1, shape)
     labels = random.integers(0, task.num_classes, batch_size).astype(np.int32)
     return inputs.astype(np.min_scalar_type(task.vocab_size - 2)), labels
-
-
-# ---------------------------------------------------------------------------
-# Tables
 
 
 TITLES = (

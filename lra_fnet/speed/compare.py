@@ -20,20 +20,9 @@ from jaxtyping import Array, Float, PyTree, Shaped
 from lra_fnet.config import load_config, task_facts
 from lra_fnet.hardware import call_memory, set_up, usable_memory
 from lra_fnet.result import git_commit, library_versions
-from lra_fnet.speed.bench import (
-    RECIPE,
-    Workload,
-    describe_devices,
-    device_name,
-)
+from lra_fnet.speed.bench import RECIPE, Workload, describe_devices, device_name
 from lra_fnet.speed.fourier import batch_for
-from lra_fnet.speed.timing import (
-    Sample,
-    in_own_process,
-    interleaved,
-    speed_ups,
-    spread,
-)
+from lra_fnet.speed.timing import Sample, in_own_process, interleaved, speed_ups, spread
 from lra_fnet.step import Program
 from lra_fnet.workdir import write_json, write_text
 from tasks import check_choice, check_task_name
@@ -59,10 +48,6 @@ class Plan(NamedTuple):
     tasks: Sequence[str] = TASKS  # at whose sizes
     rounds: int = 11  # of a comparison, at most
     seconds: float = 20.0  # after which it gets no further round
-
-
-# ---------------------------------------------------------------------------
-# The command
 
 
 def compare_all(arguments: argparse.Namespace) -> int:
@@ -96,14 +81,14 @@ def run_sections(
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, Row] = {}
     for name in names:
-        print(f"{title(name)} ...", flush=True)
+        print(f"{name} ...", flush=True)
         try:
             found[name] = {"rows": measure_section(name, plan), "reason": ""}
         except ChildProcessError as error:
             found[name] = {"rows": [], "reason": f"failed: {error}"}
         print(f"\n{section_text(**found[name])}\n", flush=True)
         write_json(folder / "compare.json", {**about, "sections": found})
-        texts = [f"{title(n)}\n\n{section_text(**found[n])}\n" for n in found]
+        texts = [f"{n}\n\n{section_text(**found[n])}\n" for n in found]
         write_text(folder / "compare.md", "\n".join(texts))
     print(f"wrote {folder / 'compare.json'} and compare.md beside it")
     return int(any(section["reason"] for section in found.values()))
@@ -120,11 +105,6 @@ def _after_set_up(function: Callable, *arguments: Any) -> Any:
     set_up()
     found = function(*arguments)
     return list(found) if isinstance(found, Iterator) else found
-
-
-def title(name: str) -> str:
-    """Return the first sentence of what a section says of itself."""
-    return str(SECTIONS[name].__doc__).splitlines()[0]
 
 
 def section_text(rows: Sequence[Row], reason: str) -> str:
@@ -148,7 +128,7 @@ def compared(
     samples: Mapping[str, Sequence[Sample]], of: str, sizes: str, batch_size: int
 ) -> Iterator[Row]:
     """Yield the speed-up of one of the calls over each of the others."""
-    for to in samples.keys() - {of}:
+    for to in [name for name in samples if name != of]:
         processor = speed_ups(samples[to], samples[of], "processor")
         yield {
             "sizes": sizes,
@@ -157,15 +137,8 @@ def compared(
             "to": to,
             "speed_up": spread(speed_ups(samples[to], samples[of])),
             "by_processor": statistics.median(processor),
-            "seconds": {
-                name: statistics.median(sample.wall for sample in samples[name])
-                for name in (of, to)
-            },
+            "seconds": statistics.median(sample.wall for sample in samples[of]),
         }
-
-
-# ---------------------------------------------------------------------------
-# Sections whose comparisons run in one process
 
 
 def step(plan: Plan) -> Iterator[Row]:
@@ -213,10 +186,6 @@ def fits(workload: Workload) -> bool:
     return call_memory(workload.training) <= usable_memory(workload.program.mesh)
 
 
-# ---------------------------------------------------------------------------
-# FNet at the sizes of a task
-
-
 def task_workload(
     task: str,
     batch_size: int,
@@ -244,10 +213,6 @@ def dtype() -> dict[str, str]:
     return {"encoder.dtype": "float32" if on_cpu else "bfloat16"}
 
 
-# ---------------------------------------------------------------------------
-# The trainer and a plain one, in processes that take turns
-
-
 class PlainProgram(Program):
     """A program that draws dropout masks by JAX's own generator."""
 
@@ -261,11 +226,9 @@ class PlainProgram(Program):
         return cast(Array, logits)
 
 
-def plain(program: Program) -> PlainProgram:
+def plain(p: Program) -> PlainProgram:
     """Return the program in whole batches, with what JAX and XLA do by themselves."""
-    return PlainProgram(
-        program.model, program.optimizer, program.schedule, program.mesh
-    )
+    return PlainProgram(p.model, p.optimizer, p.schedule, p.mesh)
 
 
 def trainer(plan: Plan) -> Iterator[Row]:
@@ -299,8 +262,4 @@ def step_of_trainer(task: str, batch_size: int, is_plain: bool, cache: str) -> S
     return sorted(samples, key=lambda sample: sample.wall)[len(samples) // 2]
 
 
-SECTIONS: Mapping[str, Callable[[Plan], Iterable[Row]]] = {
-    "step": step,
-    "attention": attention,
-    "trainer": trainer,
-}
+SECTIONS = {section.__name__: section for section in (step, attention, trainer)}

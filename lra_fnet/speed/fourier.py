@@ -45,9 +45,7 @@ BASE = "published"
 
 ROUNDS, SECONDS = 10, 8.0  # of a shape, at most
 PATIENCE = 3.0  # times the quickest: what is slower is not measured again
-LEAST_GAIN = 1.03
-LEAST_WINS = 0.9  # of the rounds
-FEWEST_ROUNDS = 5  # to choose by
+LEAST_GAIN, LEAST_WINS, FEWEST_ROUNDS = 1.03, 0.9, 5  # wins: of the rounds
 
 # Numbers in the array that is transformed: enough to keep the devices busy, few enough
 # to fit beside the complex intermediate results.
@@ -66,9 +64,6 @@ def measure_transforms(arguments: argparse.Namespace) -> None:
 
 def sizes(text: str) -> list[int]:
     """Return the numbers in a text, in order; commas or spaces separate them.
-
-    Raises:
-      ValueError: one that is not a whole number of 1 or more.
 
     >>> sizes("2048,1024")
     [1024, 2048]

@@ -158,7 +158,7 @@ def test_a_measurement_beyond_the_limit_is_slow_until_the_limit_is_raised(
     (slow,) = run_jobs([JOB], tmp_path, DEVICE)
     assert slow.status == "slow" and "more than 20 s" in slow.reason
     assert run_jobs([JOB], tmp_path, DEVICE) == [slow] and len(called) == 1
-    (result,) = run_jobs([JOB._replace(limit=30.0)], tmp_path, DEVICE)
+    (result,) = run_jobs([JOB._replace(limit_seconds=30.0)], tmp_path, DEVICE)
     assert result.status == "ok" and len(called) == 2
 
 
@@ -173,7 +173,7 @@ def test_a_failure_is_a_result_with_its_reason_and_is_tried_again(processes, tmp
 
 
 def test_a_damaged_file_is_measured_again(processes, tmp_path):
-    (tmp_path / JOB.file).write_text("{")
+    JOB.file(tmp_path).write_text("{")
     processes(FOUND)
     (result,) = run_jobs([JOB], tmp_path, DEVICE)
     assert result.status == "ok"
@@ -189,9 +189,9 @@ def test_the_command_measures_every_mixer_and_reports_what_fails(tmp_path):
         "        raise ArithmeticError('out of order')\n"
     )
     arguments = ["--lengths=16", "--task=image", "--batch=2", f"--to={tmp_path}"]
+    arguments.append("--mixers=broken.mixer ff_only")
     done = subprocess.run(
-        [sys.executable, "-m", "lra_fnet", "speed", *arguments]
-        + ["--mixers=broken.mixer ff_only"],
+        [sys.executable, "-m", "lra_fnet", "speed", *arguments],
         env=environment(tmp_path)
         | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])},
         cwd=ROOT,
