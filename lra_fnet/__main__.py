@@ -94,26 +94,22 @@ def report(arguments: Arguments) -> int:
 
 def speed(arguments: Arguments) -> int:
     """Measure speed and memory of mixers against length."""
-    from lra_fnet.hardware import set_up
     from lra_fnet.speed.bench import measure_all
 
-    set_up()
     return measure_all(arguments)
 
 
-def speed_compare(arguments: Arguments) -> None:
+def speed_compare(arguments: Arguments) -> int:
     """Measure FNet against its published formula, attention and a plain trainer."""
-    from lra_fnet.hardware import set_up
     from lra_fnet.speed.compare import compare_all
 
-    set_up()
-    compare_all(arguments)
+    return compare_all(arguments)
 
 
 def speed_fourier(arguments: Arguments) -> None:
     """Measure which Fourier algorithm is fastest on this machine."""
     from lra_fnet.hardware import set_up
-    from lra_fnet.speed.transform import measure_transforms
+    from lra_fnet.speed.fourier import measure_transforms
 
     set_up()
     measure_transforms(arguments)
@@ -237,7 +233,7 @@ def speed_flags(parser: argparse.ArgumentParser) -> None:
 def speed_compare_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `speed-compare`."""
     parser.add_argument("--sections", default="", help="default: all")
-    parser.add_argument("--task", default="text", help="whose sizes the models have")
+    parser.add_argument("--task", default="", help="whose sizes; default: three")
     parser.add_argument("--to", type=folder, default=Path("runs/speed"))
 
 

@@ -437,6 +437,8 @@ class SpeedResult(File):
     """ok, or a word for why there are no numbers, such as out of memory."""
     reason: Annotated[str, Field(title="a text")]
     """Why the batch is smaller, or there are no numbers; or empty."""
+    limit_seconds: Amount | None = None
+    """Seconds a process may take; a measurement that takes longer is slow."""
     device: Device
     """What computed."""
     versions: Texts = {}
