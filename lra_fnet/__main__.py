@@ -1,7 +1,7 @@
 """The command line: `python -m lra_fnet VERB ...`, or `lra-fnet VERB ...`.
 
 Each verb imports what it needs when it runs: the report needs no JAX, and `--help` is
-quick. What a user can mend ends in one line; LRA_DEBUG=1 shows the traceback.
+quick. What a user can fix ends in one line; LRA_DEBUG=1 shows the traceback.
 """
 
 import argparse
@@ -420,24 +420,24 @@ def tell(error: BaseException) -> int:
 
 
 def ending(error: BaseException) -> tuple[int, str | None]:
-    """Return exit status and last line for what a user can mend, None for a fault."""
+    """Return exit status and last line for what a user can fix, None for a fault."""
     from lra_fnet.train import Interrupted  # JAX is loaded wherever these are raised
     from lra_fnet.workdir import FolderLocked
     from tasks import DataError
 
     match error:
         case KeyboardInterrupt():
-            return 130, "\nstopped; the same command goes on"
+            return 130, "\nstopped; repeat the command to resume"
         case Interrupted():
-            return 128 + error.signal_number, f"\n{error}: the same command goes on"
+            return 128 + error.signal_number, f"\n{error}; repeat the command to resume"
         case FolderLocked():
             return IN_USE, f"error: the workdir is in use by process {error}"
         case DataError():
             return NO_DATA, f"error: {error}"
-    return 1, f"error: {error}" if is_mendable(error) else None
+    return 1, f"error: {error}" if is_fixable(error) else None
 
 
-def is_mendable(error: BaseException) -> bool:
+def is_fixable(error: BaseException) -> bool:
     """Tell an error that names what the user can change from a fault in the code."""
     from lra_fnet.checkpoint import CheckpointError
     from lra_fnet.hardware import OutOfMemory, is_out_of_memory
@@ -447,8 +447,8 @@ def is_mendable(error: BaseException) -> bool:
     from lra_fnet.workdir import WorkdirError
 
     run = (CheckpointError, HostError, LaunchError, NotFinite, OutOfMemory)
-    mendable = (*run, BadFile, OSError, ValueError, WorkdirError)
-    return isinstance(error, mendable) or is_out_of_memory(error)
+    fixable = (*run, BadFile, OSError, ValueError, WorkdirError)
+    return isinstance(error, fixable) or is_out_of_memory(error)
 
 
 if __name__ == "__main__":

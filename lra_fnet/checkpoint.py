@@ -89,8 +89,8 @@ class Checkpoints:
             newest = f"the one of step {kept[0]:,}" if kept else "none yet"
             raise CheckpointError(
                 f"cannot write a checkpoint to {self._folder}: {error.strerror}; the "
-                f"last good one is kept ({newest}). Make room and run the same command "
-                "to go on"
+                f"last good one is kept ({newest}). Free some space and repeat the "
+                "command to resume"
             ) from error
 
     def restore(self, like: Snapshot) -> Snapshot | None:

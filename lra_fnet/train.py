@@ -67,7 +67,7 @@ from tasks import DataError, make_task
 
 
 class Interrupted(Exception):
-    """A signal stopped the run; it can go on from its checkpoint."""
+    """A signal stopped the run; it can resume from its checkpoint."""
 
     def __init__(self, signal_number: int, step: int):
         super().__init__(f"stopped at step {step:,}; the checkpoint is saved")
@@ -79,7 +79,7 @@ def train_and_evaluate(
 ) -> list[Result]:
     """Train, select by validation, test once; return one result for each seed.
 
-    Goes on from the newest checkpoint in `workdir`; a finished run is not repeated. A
+    Resumes from the newest checkpoint in `workdir`; a finished run is not repeated. A
     run that fails leaves `failure.json` there, which the next attempt removes. Of
     several hosts the first one writes and returns results; the others return none.
 
@@ -141,7 +141,7 @@ def _train_and_evaluate(
         else SilentLogbook()
     )
     if step:
-        log.say(f"going on from step {step:,} of {num_steps:,} in {workdir}")
+        log.say(f"resuming from step {step:,} of {num_steps:,} in {workdir}")
 
     # -- Compile ---------------------------------------------------------------------
     compile_started = time.monotonic()

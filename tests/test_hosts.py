@@ -227,7 +227,7 @@ def test_a_signal_to_one_of_two_stops_both_at_the_same_step(of_two_processes):
 def test_two_that_were_stopped_go_on_and_the_first_alone_prints(of_two_processes):
     _, _, saved, (statuses, outputs) = of_two_processes
     assert statuses == [0, 0], outputs
-    assert f"going on from step {saved[0]}" in outputs[0]
+    assert f"resuming from step {saved[0]}" in outputs[0]
     assert "2 hosts share each batch" in outputs[0] and "fnet (this run)" in outputs[0]
     assert outputs[1] == ""
 

@@ -219,7 +219,7 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(finished, tmp_path, data):
         process.communicate()
         assert not (workdir / "result.json").exists()
     done = run(command(workdir), data)
-    assert "going on from step" in done.stdout, done.stderr
+    assert "resuming from step" in done.stdout, done.stderr
     assert_identical(workdir, finished[0])
 
 
@@ -231,7 +231,7 @@ def test_a_signal_saves_and_says_how_to_go_on(finished, tmp_path, data, number):
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert "the same command goes on" in output
+    assert "repeat the command to resume" in output
     assert run(command(workdir), data).returncode == 0
     assert_identical(workdir, finished[0])
 
@@ -270,5 +270,5 @@ def test_a_full_disk_keeps_the_last_good_checkpoint_and_says_what_to_do(
     assert "the last good one is kept (the one of step" in output
     assert "Traceback" not in output
     done = run(command(workdir), data)
-    assert "going on from step" in done.stdout
+    assert "resuming from step" in done.stdout
     assert_identical(workdir, finished[0])
