@@ -163,12 +163,13 @@ def test_a_batch_that_does_not_fit_is_computed_in_parts(tmp_path, data, monkeypa
 
 def test_memory_too_small_for_one_example_is_a_clear_error(tmp_path, data, monkeypatch):
     monkeypatch.setattr(train, "usable_memory", lambda mesh: 1)
+    config = tiny_config(train__num_steps=10)
     with pytest.raises(OutOfMemory, match="take a smaller batch or model, or fewer"):
-        train_and_evaluate(tiny_config(), tmp_path / "run")
+        train_and_evaluate(config, tmp_path / "run")
     path = tmp_path / "run" / FAILURE_FILE
     assert Failure.read(path).kind == "memory"
     monkeypatch.undo()
-    train_and_evaluate(tiny_config(train__num_steps=10), tmp_path / "run")
+    train_and_evaluate(config, tmp_path / "run")
     assert not path.exists()  # the next attempt removes it
 
 
