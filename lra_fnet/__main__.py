@@ -140,12 +140,9 @@ def check_mixer(arguments: Arguments) -> None:
 
 def new_mixer(arguments: Arguments) -> None:
     """Begin a mixer of your own: a copy of the template."""
-    from lra_fnet.mixers.listing import create_mixer
+    from lra_fnet.mixers.listing import create_mixer, next_steps
 
-    path = create_mixer(arguments.name)
-    print(f"{path} is a mixer that works; its fields are its hyperparameters")
-    print(f"make check-mixer mixer={arguments.name}      does it keep the contract?")
-    print(f"make task=listops mixer={arguments.name}     train it")
+    print(next_steps(create_mixer(arguments.name)))
 
 
 # ---------------------------------------------------------------------------

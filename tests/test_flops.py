@@ -9,7 +9,7 @@ import pytest
 
 from lra_fnet.flops import _open, count_flops, forward_flops, inner_programs
 from lra_fnet.mixers import mixer_class, mixer_names
-from lra_fnet.mixers._softmax import attend_by_head
+from lra_fnet.mixers._tiled_attention import attend_by_head
 
 LENGTH, WIDTH = 256, 32
 # XLA counts a transform several times over.

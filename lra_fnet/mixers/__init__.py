@@ -3,10 +3,12 @@
 The contract, `mixer(x, mask, train)` with x (b, l, d) and mask (b, l), True on real
 tokens, is that the result has the shape and dtype of x. The fields of the class are
 its hyperparameters; width and length come from x. Mixers of other packages are found
-by their module's name, or by an entry point of the group `lra_fnet.mixers`.
+by their module's name, or by an entry point of the group `lra_fnet.mixers`; those of
+the current folder by their file's.
 """
 
 import importlib
+import importlib.util
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,19 +38,30 @@ def mixer_class(name: str) -> "type[nn.Module]":
     """Return the class `Mixer` of a file of this folder, or of another package.
 
     Args:
-      name: a file here, an entry point, or a module such as `package.module`.
+      name: a file here, an entry point, a module such as `package.module`, or that of
+        a file of the current folder.
 
     Raises:
       ValueError: none has this name (the closest and all there are are named), or what
         has it is no module with a class `Mixer`.
     """
     own, installed = mixer_names(), installed_mixers()
-    if "." in name and name not in installed:
-        return _mixer_of(name, _module(name))
-    check_choice("mixer", name, [*own, *installed])
     if name in own:
         return importlib.import_module(f"lra_fnet.mixers.{name}").Mixer
-    return _mixer_of(name, installed[name].load())
+    if name in installed:
+        return _mixer_of(name, installed[name].load())
+    if "." in name or _is_file_here(name):
+        return _mixer_of(name, _module(name))
+    check_choice("mixer", name, [*own, *installed])
+    raise AssertionError("check_choice has raised")
+
+
+def _is_file_here(name: str) -> bool:
+    """Return whether a name is that of an importable file of the current folder."""
+    importlib.invalidate_caches()  # the file may have been made a moment ago
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    origin = Path(spec.origin or "") if spec else Path()
+    return origin.parent == Path.cwd()
 
 
 def _module(name: str) -> object:

@@ -1,4 +1,4 @@
-"""Parts of attention: projections to and from heads, and a softmax with a mask."""
+"""Parts of attention: heads, softmax with a mask, kernels, rotary positions."""
 
 import flax.linen as nn
 import jax
@@ -62,3 +62,34 @@ def weighted_values(
 ) -> Float[Array, "b l h k"]:
     """Return for every query the sum of values by its weights, in their dtype."""
     return jnp.einsum("bhlm,bmhk->blhk", weights.astype(value.dtype), value)
+
+
+def kernel_attention(
+    query: Float[Array, "b l h m"],
+    key: Float[Array, "b l h m"],
+    value: Float[Array, "b l h k"],
+) -> Float[Array, "b l h k"]:
+    """Return sum_j (q_i . k_j) v_j / sum_j (q_i . k_j) for features that are >= 0.
+
+    Keys and values are summed once for all queries: cost O(l h m k). Keys of zeros
+    count for nothing; a query that meets no other reads zeros.
+    """
+    summary = jnp.einsum("blhm,blhk->bhmk", key, value)
+    total = jnp.einsum("blhm,bhm->blh", query, key.sum(axis=1))
+    heads = jnp.einsum("blhm,bhmk->blhk", query, summary)
+    return heads / jnp.where(total > 0, total, 1)[..., None]
+
+
+def rotated(heads: Float[Array, "b l h k"], base: float) -> Float[Array, "b l h k"]:
+    """Turn channels j and j + k // 2 at position n by the angle n base^(-2 j / k).
+
+    Inner products of two such vectors depend on the distance of their positions. The
+    last channel of an odd k is not turned.
+    """
+    length, half = heads.shape[1], heads.shape[-1] // 2
+    frequencies = base ** (-jnp.arange(half) / max(half, 1))
+    angles = jnp.arange(length)[:, None, None] * frequencies
+    cos, sin = jnp.cos(angles), jnp.sin(angles)
+    first, second, rest = jnp.split(heads.astype(jnp.float32), (half, 2 * half), -1)
+    turned = (first * cos - second * sin, first * sin + second * cos, rest)
+    return jnp.concatenate(turned, axis=-1).astype(heads.dtype)

@@ -1,4 +1,4 @@
-"""Attention of blocks of queries to the few groups of keys that each block may read."""
+"""Sequences cut into blocks, and attention of blocks to the few that each may read."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -8,6 +8,26 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
 NOT_ALLOWED = -1e30  # a score; finite, so that gradients are
+
+
+def split_chunks(
+    x: Shaped[Array, "b l ..."], chunk_size: int
+) -> Shaped[Array, "b c s ..."]:
+    """Append zeros up to a multiple of chunk_size and cut axis 1.
+
+    >>> split_chunks(jnp.arange(1, 6)[None], 3).tolist()
+    [[[1, 2, 3], [4, 5, 0]]]
+    """
+    batch, length, *rest = x.shape
+    missing = -length % chunk_size
+    x = jnp.pad(x, [(0, 0), (0, missing)] + [(0, 0)] * len(rest))
+    return x.reshape(batch, -1, chunk_size, *rest)
+
+
+def join_chunks(x: Shaped[Array, "b c s ..."], length: int) -> Shaped[Array, "b l ..."]:
+    """Undo `split_chunks`."""
+    batch, chunks, size, *rest = x.shape
+    return x.reshape(batch, chunks * size, *rest)[:, :length]
 
 
 class Keys(NamedTuple):
@@ -43,10 +63,10 @@ def masked_softmax(scores: Float[Array, "*rows m"]) -> Float[Array, "*rows m"]:
     return jnp.where(scores > NOT_ALLOWED, jax.nn.softmax(scores, axis=-1), 0)
 
 
-def with_neighbours(blocks: Shaped[Array, "b n w ..."]) -> Shaped[Array, "b n 3*w ..."]:
+def with_neighbors(blocks: Shaped[Array, "b n w ..."]) -> Shaped[Array, "b n 3*w ..."]:
     """Put the block before and the block after beside each; zeros beyond the ends.
 
-    >>> with_neighbours(jnp.arange(1, 5).reshape(1, 2, 2)).tolist()
+    >>> with_neighbors(jnp.arange(1, 5).reshape(1, 2, 2)).tolist()
     [[[0, 0, 1, 2, 3, 4], [1, 2, 3, 4, 0, 0]]]
     """
     num_blocks = blocks.shape[1]

@@ -4,6 +4,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Complex, Float, Inexact
 
 
@@ -82,3 +83,25 @@ def two_way_state_space(
         states = linear_recurrence(decay[None, None], inputs, reverse)
         y += states.real @ matrix.real - states.imag @ matrix.imag
     return y
+
+
+def draw_log_steps(
+    key: Array, shape: tuple[int, ...], min_step: float, max_step: float
+) -> Float[Array, "*shape"]:
+    """Draw logarithms of the steps that make a continuous system discrete, uniform."""
+    bounds = np.log([min_step, max_step])
+    return jax.random.uniform(key, shape, jnp.float32, *bounds)
+
+
+def draw_step_bias(
+    key: Array, shape: tuple[int, ...], min_step: float, max_step: float
+) -> Float[Array, "*shape"]:
+    """Draw what softplus makes steps of min_step to max_step of, log-uniform.
+
+    >>> bias = draw_step_bias(jax.random.key(0), (999,), 0.001, 0.1)
+    >>> steps = jax.nn.softplus(bias)
+    >>> bool(steps.min() > 0.00099), bool(steps.max() < 0.101)
+    (True, True)
+    """
+    steps = jnp.exp(draw_log_steps(key, shape, min_step, max_step))
+    return steps + jnp.log(-jnp.expm1(-steps))

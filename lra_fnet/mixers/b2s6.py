@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Inexact
 
-from lra_fnet.mixers._chunks import join_chunks, split_chunks
-from lra_fnet.mixers._recurrence import linear_recurrence
-from lra_fnet.mixers._steps import draw_step_bias
+from lra_fnet.mixers._blocks import join_chunks, split_chunks
+from lra_fnet.mixers._recurrence import draw_step_bias, linear_recurrence
 from lra_fnet.model import zero_padding
 
 
@@ -48,23 +47,28 @@ class Mixer(nn.Module):
     matrices: frozen, it found, B and C never worked.
 
     Cost O(l n d + l d^2).
-    Yu and Erichson, Block-Biased Mamba for Long-Range Sequence Processing (2025),
-    https://arxiv.org/abs/2505.09022, section 6 (algorithm 2), section 7 and appendix F.
+
+    References:
+      Yu and Erichson, Block-Biased Mamba for Long-Range Sequence Processing (2025),
+        https://arxiv.org/abs/2505.09022, section 6 (algorithm 2), section 7 and
+        appendix F.
     """
 
-    num_blocks: int = 8  # h, which must divide the width
-    state_dim: int = 32  # real numbers per channel: twice the n complex states kept
-    chunk_size: int = 64  # tokens whose states are in memory at once
-    min_step: float = (
-        0.001  # the steps begin log-uniform between these, for x_t = 0; a step
-    )
-    max_step: float = 0.1  # of s scales the memory to about 1 / s tokens
+    num_blocks: int = 8  # h, which must divide the width; the paper's LRA runs
+    # Real numbers per channel, twice the n complex states kept: Mamba's 16, complex.
+    state_dim: int = 32
+    chunk_size: int = 64  # tokens whose states are in memory at once; changes no result
+    # Steps begin log-uniform between these, for x_t = 0, as S4D's: a step of s scales
+    # the memory to about 1 / s tokens.
+    min_step: float = 0.001
+    max_step: float = 0.1
 
     formula: ClassVar[str] = (
         "h_t = exp(s_t A) h_{t-1} + (exp(s_t A) - 1) / A (B x_t + b) x_t; "
         "y = GLU(gelu(2 Re(C x_t . h_t) + D x_t))"
     )
     cost: ClassVar[str] = "l n d + l d^2"
+    exponent: ClassVar[float] = 1.0
 
     @nn.compact
     def __call__(

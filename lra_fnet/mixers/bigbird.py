@@ -1,4 +1,4 @@
-"""BigBird: every block reads its neighbours, a few global blocks and random ones."""
+"""BigBird: every block reads its neighbors, a few global blocks and random ones."""
 
 from typing import ClassVar
 
@@ -13,8 +13,7 @@ from lra_fnet.mixers._attention import (
     to_heads,
     weighted_values,
 )
-from lra_fnet.mixers._blocks import Keys, attend
-from lra_fnet.mixers._chunks import join_chunks, split_chunks
+from lra_fnet.mixers._blocks import Keys, attend, join_chunks, split_chunks
 from lra_fnet.mixers._seeds import layer_seed
 
 
@@ -26,23 +25,26 @@ class Mixer(nn.Module):
     others in every layer.
 
     Cost O(l (n + g + r) w d + l d^2).
-    Zaheer et al., Big Bird (2020), https://arxiv.org/abs/2007.14062, section 2 and
-    appendix D (the internal construction, by blocks).
+
+    References:
+      Zaheer et al., Big Bird (2020), https://arxiv.org/abs/2007.14062, section 2 and
+        appendix D (the internal construction, by blocks).
     """
 
-    num_heads: int = 8
-    qkv_dim: int = 0  # over all heads together; 0: the width of x
-    dropout_rate: float = 0.1  # of the attention weights
-    block_size: int = 64  # w, positions
-    num_window_blocks: int = 3  # n, odd: the block itself and those on either side
-    num_global_blocks: int = 2  # g, the first of the sequence
-    num_random_blocks: int = 3  # r, besides the others
+    num_heads: int = 8  # LRA
+    qkv_dim: int = 0  # over all heads together; 0: the width of x, as LRA
+    dropout_rate: float = 0.1  # of the attention weights; LRA
+    block_size: int = 64  # w, positions; LRA
+    num_window_blocks: int = 3  # n, odd: the block itself and those on either side; LRA
+    num_global_blocks: int = 2  # g, the first of the sequence; LRA has two as well
+    num_random_blocks: int = 3  # r, besides the others; LRA
     seed: int = 0  # of the random blocks; the seed of the run does not change them
 
     formula: ClassVar[str] = (
         "y = softmax(Q K^T / sqrt(k)) V W over window, global and random blocks"
     )
     cost: ClassVar[str] = "l (n + g + r) w d + l d^2"
+    exponent: ClassVar[float] = 1.0
 
     @nn.compact
     def __call__(

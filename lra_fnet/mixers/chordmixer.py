@@ -17,13 +17,18 @@ class Mixer(nn.Module):
     every token has reached every other. The channels are combined by the MLP of the
     encoder. Where there are fewer channels than offsets, the largest are left out.
 
+    In the paper one residual spans an MLP and the rotation after it, without a norm.
+
     Cost O(l d), no parameters.
-    Khalitov et al., ChordMixer (2022), https://arxiv.org/abs/2206.05852, the Rotate
-    step. There one residual spans an MLP and the rotation after it, without a norm.
+
+    References:
+      Khalitov et al., ChordMixer (2022), https://arxiv.org/abs/2206.05852, the Rotate
+        step.
     """
 
     formula: ClassVar[str] = "y_g[i] = x_g[(i + 2^g) mod n]"
     cost: ClassVar[str] = "l d"
+    exponent: ClassVar[float] = 1.0
 
     @nn.compact
     def __call__(

@@ -1,11 +1,11 @@
-"""A residual convolution: the control that sees its neighbours and no further."""
+"""A residual convolution: the control that sees its neighbors and no further."""
 
 from typing import ClassVar
 
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.mixers._depthwise import depthwise_conv
+from lra_fnet.mixers._convolution import depthwise_conv
 from lra_fnet.model import zero_padding
 
 
@@ -16,18 +16,19 @@ class Mixer(nn.Module):
     no evidence of long-range dependencies.
 
     Cost O(l w d + l d^2) depthwise, O(l w d^2) else.
-    Miralles-Gonzalez et al. (2025), https://arxiv.org/abs/2501.14850, on locality in
-    the Long Range Arena; depthwise as in Chollet, Xception (2016),
-    https://arxiv.org/abs/1610.02357.
+
+    References:
+      Miralles-Gonzalez et al. (2025), https://arxiv.org/abs/2501.14850, on locality in
+        the Long Range Arena.
+      Chollet, Xception (2016), https://arxiv.org/abs/1610.02357, depthwise.
     """
 
-    kernel_size: int = 5  # w, positions
-    depthwise: bool = (
-        True  # a kernel per channel; False: one from every channel to every
-    )
+    kernel_size: int = 5  # w, positions; chosen small, for a control of locality
+    depthwise: bool = True  # a kernel per channel; False: one from all channels to all
 
     formula: ClassVar[str] = "y = W gelu(conv(x) + b) + c"
     cost: ClassVar[str] = "l w d + l d^2"
+    exponent: ClassVar[float] = 1.0
 
     @nn.compact
     def __call__(

@@ -1,7 +1,7 @@
 """The contract of a mixer, property by property, for any class that claims to be one.
 
-Every function below checks one property of a `Trial`, a mixer with parameters and an
-input, and says what it found. `check_mixer` goes through all of them.
+A property is a function that returns what it found, or raises an error, `Broken` with
+the reason if it does not hold. `check_mixer` goes through all of them.
 """
 
 import dataclasses
@@ -10,18 +10,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import flax.errors
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PyTree
+from tabulate import tabulate
 
-from lra_fnet.cost import power_of_length
-from lra_fnet.rescore import rescore
+from lra_fnet.mixers import mixer_class, mixer_names
+from lra_fnet.optimizer import descent_direction
 from tasks.checks import Finding
 
 BATCH, LENGTH, WIDTH = 3, 37, 24  # a length that is no multiple of any block
-OTHER_LENGTHS = (19, 2)  # prime, and shorter than any block
+OTHER_LENGTH = 19  # prime as well
 # Of outputs of about 1, in float32: rounding is less, a leak is far more.
 TOLERANCE = 1e-5
 POISON = 1e3  # what padded positions are filled with
@@ -29,16 +31,24 @@ POISON = 1e3  # what padded positions are filled with
 LONG, LONGER = 1024, 4096
 NARROW = 16  # the width at those lengths
 SLACK = 0.15  # of an exponent, for what does not grow
+# By how much a step should lower the loss: more than rounding, and not so much that
+# the loss bends. One of them has to do it.
+DECREASES = (1e-1, 1e-2, 1e-3)
+
+
+class Broken(Exception):
+    """A property that does not hold, with the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """Hold a mixer with its parameters, and an input with padding for it."""
+    """A mixer with its parameters, and an input with padding for it."""
 
     mixer: nn.Module
-    params: Mapping[str, Any]
+    params: PyTree
     x: Float[Array, "b l d"]
     mask: Bool[Array, "b l"]
+    collections: Sequence[str] = ()  # of variables that are no parameters
 
     def apply(
         self,
@@ -51,29 +61,36 @@ class Trial:
         key = jax.random.key(seed)
         return _apply(self.mixer, self.params, x, mask, train, key)
 
+    def loss(self, params: PyTree) -> float:
+        """Return the sum of the sines of the result, added in float64."""
+        key = jax.random.key(0)
+        y = _apply(self.mixer, params, self.x, self.mask, False, key)
+        return float(np.sin(np.asarray(y, np.float64)).sum())
+
 
 @partial(jax.jit, static_argnums=(0, 4))
 def _apply(mixer, params, x, mask, train, key):
     """Compile a call once for all the checks that make it."""
-    return mixer.apply(params, x, mask, train=train, rngs={"dropout": key})
+    return mixer.apply({"params": params}, x, mask, train=train, rngs={"dropout": key})
 
 
 @partial(jax.jit, static_argnums=0)
 def _gradients(mixer, params, x, mask):
-    """Differentiate a function of the result, by the parameters and by x."""
+    """Differentiate the loss of a trial by the parameters and by x."""
 
     def loss(params, x):
-        return jnp.sum(jnp.sin(mixer.apply(params, x, mask, train=False)))
+        return jnp.sum(jnp.sin(mixer.apply({"params": params}, x, mask, train=False)))
 
     return jax.grad(loss, argnums=(0, 1))(params, x)
 
 
 def make_trial(mixer: nn.Module, length: int = LENGTH) -> Trial:
-    """Initialise the mixer for a batch of a full, a nearly full and a half row."""
+    """Initialize the mixer for a batch of a full, a nearly full and a half row."""
     x = some_x(length)
     mask = jnp.arange(length) < jnp.array([[length], [length - 1], [length // 2]])
-    params = jax.jit(partial(mixer.init, train=False))(jax.random.key(0), x, mask)
-    return Trial(mixer, params, x, mask)
+    variables = jax.jit(partial(mixer.init, train=False))(jax.random.key(0), x, mask)
+    others = sorted(variables.keys() - {"params"})
+    return Trial(mixer, variables.get("params", {}), x, mask, others)
 
 
 def some_x(length: int = LENGTH, seed: int = 0) -> Float[Array, "b l d"]:
@@ -82,76 +99,62 @@ def some_x(length: int = LENGTH, seed: int = 0) -> Float[Array, "b l d"]:
     return jnp.asarray(values, jnp.float32)
 
 
-def check_mixer(
-    mixer_type: type[nn.Module],
-    hyperparameters: Mapping[str, Any],
-    properties: Sequence[Callable[[Trial], Finding]] | None = None,
-) -> Iterator[Finding]:
-    """Yield the outcome of every check of a class with these hyperparameters.
-
-    Args:
-      mixer_type: the class.
-      hyperparameters: the values of its fields.
-      properties: what to check of what it computes; without, all `PROPERTIES`.
-    """
-    yield formula_and_cost_are_given(mixer_type)
-    fields = fields_are_the_hyperparameters(mixer_type, hyperparameters)
-    yield fields
-    if not fields.passed:
-        return  # it cannot be made
-    try:
-        trial = make_trial(mixer_type(**hyperparameters))
-    except Exception as error:  # anything may be wrong in a file that is being written
-        yield Finding("parameters are initialised", False, _first_line(error))
-        return
-    for check in properties or PROPERTIES:
-        try:
-            yield check(trial)
-        except Exception as error:
-            yield Finding(in_words(check), False, _first_line(error))
-
-
-def in_words(check: Callable[..., Finding]) -> str:
-    """Return the name of a check's finding: that of its function."""
-    return check.__name__.replace("_", " ")
-
-
 # ---------------------------------------------------------------------------
 # Properties of the class
 
 
-def formula_and_cost_are_given(mixer_type: type[nn.Module]) -> Finding:
-    """Check the two lines that the table of mixers shows."""
-    values = {name: getattr(mixer_type, name, None) for name in ("formula", "cost")}
-    bad = [
-        name
-        for name, value in values.items()
-        if not isinstance(value, str) or not value or "\n" in value
-    ]
-    detail = f"not a ClassVar of one line: {', '.join(bad)}" if bad else ""
-    detail = detail or f"{values['formula']}; O({values['cost']})"
-    return Finding(in_words(formula_and_cost_are_given), not bad, detail)
+def formula_cost_and_exponent_are_given(mixer_type: type[nn.Module]) -> str:
+    """Check what the table of mixers shows, and what memory is held to."""
+    given = [getattr(mixer_type, name, None) for name in ("formula", "cost")]
+    exponent = getattr(mixer_type, "exponent", None)
+    if not all(isinstance(text, str) and text and "\n" not in text for text in given):
+        raise Broken(f"formula and cost are no ClassVars of one line: {given}")
+    if not isinstance(exponent, int | float):
+        raise Broken(
+            "no ClassVar `exponent`, the power of the length that memory grows by, "
+            "logarithms aside"
+        )
+    return f"{given[0]}; O({given[1]}), memory as l^{exponent:g}"
 
 
-def fields_are_the_hyperparameters(
-    mixer_type: type[nn.Module], hyperparameters: Mapping[str, Any]
-) -> Finding:
-    """Check that each field has its value in the config, and each value its field."""
-    fields = {field.name for field in dataclasses.fields(mixer_type)}
-    fields -= {"parent", "name"}  # Linen's own
-    missing = sorted(fields - set(hyperparameters))
-    unread = sorted(set(hyperparameters) - fields)
-    faults = [f"no value for {', '.join(missing)}"] if missing else []
-    faults += [f"no field for {', '.join(unread)}"] if unread else []
-    detail = "; ".join(faults) or ", ".join(sorted(fields)) or "none"
-    return Finding(in_words(fields_are_the_hyperparameters), not faults, detail)
+def every_hyperparameter_has_a_default(mixer_type: type[nn.Module]) -> str:
+    """Check that the class alone says what its hyperparameters are."""
+    fields = {field.name: field.default for field in dataclasses.fields(mixer_type)}
+    fields = {k: fields[k] for k in fields if k not in ("parent", "name")}  # Linen's
+    missing = [key for key in fields if fields[key] is dataclasses.MISSING]
+    _hold_all([f"no default for {key}" for key in missing])
+    return ", ".join(f"{key}={value!r}" for key, value in fields.items()) or "none"
 
 
 # ---------------------------------------------------------------------------
 # Properties of what it computes
 
 
-def shape_and_dtype_are_kept(trial: Trial) -> Finding:
+def only_parameters_are_kept(trial: Trial) -> str:
+    """Check that the trainer, which keeps parameters and a dropout key, can run it."""
+    reason = "the trainer keeps parameters only"
+    if trial.collections:
+        raise Broken(
+            f"it makes variables in {', '.join(map(repr, trial.collections))}, but "
+            f"{reason}; batch statistics and caches are not supported"
+        )
+    try:
+        trial.apply(trial.x, trial.mask, train=True)
+    except flax.errors.InvalidRngError as error:
+        raise Broken(
+            f"it draws from a random stream other than 'dropout', but {reason} and "
+            f"that stream: {_reason(error)}"
+        ) from error
+    except (
+        flax.errors.ModifyScopeVariableError,
+        flax.errors.ScopeCollectionNotFound,
+    ) as error:
+        message = f"in training it makes other variables, but {reason}"
+        raise Broken(f"{message}: {_reason(error)}") from error
+    return "no other variables, and no random stream but 'dropout'"
+
+
+def shape_and_dtype_are_kept(trial: Trial) -> str:
     """Check float32 and bfloat16, and that the result is finite."""
     faults = []
     for dtype in (jnp.float32, jnp.bfloat16):
@@ -161,50 +164,52 @@ def shape_and_dtype_are_kept(trial: Trial) -> Finding:
             faults.append(f"{x.dtype}{x.shape} became {y.dtype}{y.shape}")
         elif not _finite(y):
             faults.append(f"not finite in {x.dtype}")
-    detail = "; ".join(faults) or "float32 and bfloat16"
-    return Finding(in_words(shape_and_dtype_are_kept), not faults, detail)
+    _hold_all(faults)
+    return "float32 and bfloat16"
 
 
-def padding_stays_out(trial: Trial) -> Finding:
+def padding_stays_out(trial: Trial) -> str:
     """Check that padding reaches real tokens only where the class says so."""
     poisoned = jnp.where(trial.mask[..., None], trial.x, POISON)
     clean, dirty = (trial.apply(x, trial.mask) for x in (trial.x, poisoned))
     reached = float(jnp.abs(clean - dirty)[trial.mask].max())
     reason = getattr(trial.mixer, "mixes_padding", "")
-    if reason and reached > 1:
-        detail = f"it does not, and says so: {reason}"
-    elif reason:
-        detail = f"mixes_padding says {reason!r}, but padding reaches no real token"
-    else:
-        detail = f"real tokens change by {reached:.1g} when padding is {POISON:g}"
-    passed = reached > 1 if reason else reached < TOLERANCE
-    return Finding(in_words(padding_stays_out), passed, detail)
+    if reason and reached <= 1:
+        raise Broken(
+            f"mixes_padding says {reason!r}, but padding reaches no real token"
+        )
+    if reason:
+        return f"it does not, and says so: {reason}"
+    detail = f"real tokens change by {reached:.1g} when padding is {POISON:g}"
+    _hold_all([] if reached < TOLERANCE else [detail])
+    return detail
 
 
-def rows_of_padding_alone_stay_finite(trial: Trial) -> Finding:
+def rows_of_padding_alone_stay_finite(trial: Trial) -> str:
     """Check a batch without a real token, and its gradients."""
     nothing = jnp.zeros_like(trial.mask)
     y = trial.apply(trial.x, nothing)
     gradients = _gradients(trial.mixer, trial.params, trial.x, nothing)
-    bad = [] if _finite(y) else ["the result"]
-    bad += [] if all(map(_finite, jax.tree.leaves(gradients))) else ["a gradient"]
-    detail = f"{' and '.join(bad)} is NaN or infinite where no token is real"
-    detail = detail if bad else "the result and its gradients are finite"
-    return Finding(in_words(rows_of_padding_alone_stay_finite), not bad, detail)
+    faults = [] if _finite(y) else ["the result is NaN or infinite"]
+    if not all(map(_finite, jax.tree.leaves(gradients))):
+        faults.append("a gradient is NaN or infinite")
+    _hold_all(faults)
+    return "the result and its gradients are finite"
 
 
-def rows_do_not_see_each_other(trial: Trial) -> Finding:
+def rows_do_not_see_each_other(trial: Trial) -> str:
     """Check that permuting the batch permutes the output."""
     order = jnp.array([2, 0, 1])
     first = trial.apply(trial.x[order], trial.mask[order])
     second = trial.apply(trial.x, trial.mask)[order]
-    passed = bool(jnp.allclose(first, second, rtol=1e-7, atol=1e-4))
     difference = float(jnp.abs(first - second).max())
     detail = f"a permuted batch gives the same rows to within {difference:.1g}"
-    return Finding(in_words(rows_do_not_see_each_other), passed, detail)
+    same = bool(jnp.allclose(first, second, rtol=1e-7, atol=1e-4))
+    _hold_all([] if same else [detail])
+    return detail
 
 
-def only_training_is_random(trial: Trial) -> Finding:
+def only_training_is_random(trial: Trial) -> str:
     """Check that evaluation ignores the dropout key, and training follows it."""
     runs = [(False, 0), (False, 1), (True, 0), (True, 0), (True, 1)]
     y = [trial.apply(trial.x, trial.mask, train, seed) for train, seed in runs]
@@ -216,75 +221,107 @@ def only_training_is_random(trial: Trial) -> Finding:
         faults.append("training differs under the same dropout key")
     if has_dropout and float(jnp.abs(y[2] - y[4]).max()) < 1e-4:
         faults.append("dropout_rate is not 0, but training ignores the dropout key")
-    detail = "; ".join(faults) or (
-        "dropout by its key" if has_dropout else "no dropout"
-    )
-    return Finding(in_words(only_training_is_random), not faults, detail)
+    _hold_all(faults)
+    return "dropout by its key" if has_dropout else "no dropout"
 
 
-def every_parameter_learns(trial: Trial) -> Finding:
+def every_parameter_learns(trial: Trial) -> str:
     """Check that each parameter has a gradient, finite and not zero."""
-    gradient, _ = _gradients(trial.mixer, trial.params, trial.x, trial.mask)
-    gradients = jax.tree.leaves_with_path(gradient)
-    faults = []
-    for path, gradient in gradients:
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
-        if not _finite(gradient):
-            faults.append(f"the gradient of {name} is not finite")
-        elif not gradient.any():
-            faults.append(f"the gradient of {name} is zero")
-    detail = "; ".join(faults) or f"{len(gradients)} arrays of parameters"
-    return Finding(in_words(every_parameter_learns), not faults, detail)
+    gradients, _ = _gradients(trial.mixer, trial.params, trial.x, trial.mask)
+    named = {_name(p): leaf for p, leaf in jax.tree.leaves_with_path(gradients)}
+    zero = [name for name, leaf in named.items() if not (leaf != 0).any()]
+    faults = [f"the gradient of {name} is zero" for name in zero]
+    faults += [f"that of {k} is not finite" for k in named if not _finite(named[k])]
+    _hold_all(faults)
+    return f"{len(named)} arrays of parameters"
 
 
-def any_length_works(trial: Trial) -> Finding:
+def a_small_step_lowers_the_loss(trial: Trial) -> str:
+    """Check every array of parameters alone: real part and imaginary part.
+
+    A step along the trainer's direction lowers the loss by what the gradient says, to
+    within a half.
+    """
+    gradients, _ = _gradients(trial.mixer, trial.params, trial.x, trial.mask)
+    leaves, tree = jax.tree.flatten(trial.params)
+    directions = jax.tree.leaves_with_path(descent_direction(gradients))
+    before, faults = trial.loss(trial.params), []
+    for i, (path, direction) in enumerate(directions):
+        for part, along in _parts(direction).items():
+            ratios = []
+            for decrease in DECREASES:
+                step = decrease / float(jnp.sum(jnp.abs(along) ** 2)) * along
+                moved = [*leaves[:i], leaves[i] - step, *leaves[i + 1 :]]
+                after = trial.loss(jax.tree.unflatten(tree, moved))
+                ratios.append((before - after) / decrease)
+            if not any(0.5 < ratio < 1.5 for ratio in ratios):
+                ratio = ", ".join(f"{ratio:.2g}" for ratio in ratios)
+                faults.append(f"{_name(path)}{part} lowers it by {ratio} of the slope")
+    _hold_all(faults)
+    return f"{len(directions)} arrays, one at a time"
+
+
+def _parts(direction: Array) -> Mapping[str, Array]:
+    """Return the directions that are no zero along the real and imaginary axes."""
+    parts = {"": direction}
+    if jnp.iscomplexobj(direction):
+        real = direction.real.astype(direction.dtype)
+        parts = {" (real)": real, " (imaginary)": direction - real}
+    return {name: part for name, part in parts.items() if (part != 0).any()}
+
+
+def any_length_works(trial: Trial) -> str:
     """Check other lengths, with the same parameters unless the class says otherwise.
 
-    A ValueError with a message is an answer for a length of 1.
+    A ValueError with a message is an answer for a length of 1; then 2 has to work.
     """
     bound = getattr(trial.mixer, "length_bound", "")
-    faults = [fault for n in OTHER_LENGTHS if (fault := _fault_at(trial, n, bound))]
-    said = ""
+    found = [str(LENGTH), _at_length(trial, OTHER_LENGTH, bound)]
     try:
-        faults += [fault] if (fault := _fault_at(trial, 1, bound)) else []
+        found.append(_at_length(trial, 1, bound))
     except ValueError as error:
         if not str(error):
             raise
-        said = f"; 1 is refused: {_first_line(error)}"
+        found += [_at_length(trial, 2, bound), f"1 is refused: {_reason(error)}"]
     with_new = f", each with new parameters: {bound}" if bound else ""
-    lengths = ", ".join(
-        str(n) for n in (LENGTH, *OTHER_LENGTHS, *([] if said else [1]))
-    )
-    detail = "; ".join(faults) or f"{lengths}{said}{with_new}"
-    return Finding(in_words(any_length_works), not faults, detail)
+    return ", ".join(found) + with_new
 
 
-def a_second_call_does_not_compile(trial: Trial) -> Finding:
+def _at_length(trial: Trial, length: int, bound: str) -> str:
+    """Return the length if the result there has its shape and is finite."""
+    x, mask = some_x(length), jnp.arange(length) < jnp.array([[length], [1], [0]])
+    try:
+        y = (make_trial(trial.mixer, length) if bound else trial).apply(x, mask)
+    except Exception as error:
+        if length == 1 and isinstance(error, ValueError):
+            raise
+        raise Broken(f"length {length}: {_reason(error)}") from error
+    if y.shape != x.shape or not _finite(y):
+        raise Broken(f"length {length}: {x.shape} became {y.shape}, or is not finite")
+    return str(length)
+
+
+def a_second_call_does_not_compile(trial: Trial) -> str:
     """Check that other values, of x and of the mask, do not change the program."""
-    traces = []
-
-    @jax.jit
-    def traced(params, x, mask):
-        traces.append(x.shape)
-        return trial.mixer.apply(params, x, mask, train=False)
-
-    traced(trial.params, trial.x, trial.mask)
-    traced(trial.params, some_x(seed=1), ~trial.mask)
-    detail = f"traced {len(traces)}x in two calls with other values"
-    return Finding(in_words(a_second_call_does_not_compile), len(traces) == 1, detail)
+    trial.apply(trial.x, trial.mask)
+    programs = _apply._cache_size()  # type: ignore[attr-defined]
+    trial.apply(some_x(seed=1), ~trial.mask)
+    if _apply._cache_size() != programs:  # type: ignore[attr-defined]
+        raise Broken("other values of x and mask are another program")
+    return "one program for two calls with other values"
 
 
-def memory_grows_as_the_cost_says(trial: Trial) -> Finding:
-    """Check that memory grows with the length no faster than the cost line says.
+def memory_grows_as_the_exponent_says(trial: Trial) -> str:
+    """Check that memory grows with the length no faster than the class says.
 
     By the compiler's account of its temporary arrays at two lengths.
     """
-    claimed = power_of_length(trial.mixer.cost)
+    exponent = trial.mixer.exponent
     short, long = (_temporary_bytes(trial.mixer, n) for n in (LONG, LONGER))
     grown = math.log(long / short) / math.log(LONGER / LONG) if short else 0.0
-    detail = f"as l^{grown:.2f}, the cost O({trial.mixer.cost}) as l^{claimed:g}"
-    passed = grown <= claimed + SLACK
-    return Finding(in_words(memory_grows_as_the_cost_says), passed, detail)
+    detail = f"as l^{grown:.2f}; its exponent is {exponent:g}"
+    _hold_all([] if grown <= exponent + SLACK else [detail])
+    return detail
 
 
 def _temporary_bytes(mixer: nn.Module, length: int) -> int:
@@ -292,57 +329,122 @@ def _temporary_bytes(mixer: nn.Module, length: int) -> int:
     x = jax.ShapeDtypeStruct((1, length, NARROW), jnp.float32)
     mask = jax.ShapeDtypeStruct((1, length), jnp.bool_)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    params = jax.eval_shape(partial(mixer.init, train=False), key, x, mask)
+    variables = jax.eval_shape(partial(mixer.init, train=False), key, x, mask)
     apply = jax.jit(partial(mixer.apply, train=False))
-    analysis = apply.lower(params, x, mask).compile().memory_analysis()
+    analysis = apply.lower(variables, x, mask).compile().memory_analysis()
     return analysis.temp_size_in_bytes if analysis else 0
 
 
-def a_checkpoint_scores_the_same_in_another_process(trial: Trial) -> Finding:
-    """Check saved parameters where strings have other hashes."""
-    return checkpoints_score_the_same([trial])[0]
-
-
-def checkpoints_score_the_same(trials: Sequence[Trial]) -> list[Finding]:
-    """Check many mixers in one other process."""
-    name = in_words(a_checkpoint_scores_the_same_in_another_process)
-    findings = []
-    cases = [(trial.mixer, trial.params, trial.x, trial.mask) for trial in trials]
-    for trial, again in zip(trials, rescore(cases), strict=True):
-        difference = jnp.abs(trial.apply(trial.x, trial.mask) - again).max()
-        same = float(difference) == 0
-        detail = "to the bit" if same else f"it differs by {difference:.2g}"
-        findings.append(Finding(name, same, detail))
-    return findings
-
-
-PROPERTIES = (
+OF_THE_CLASS = (formula_cost_and_exponent_are_given, every_hyperparameter_has_a_default)
+OF_A_TRIAL = (
     shape_and_dtype_are_kept,
     padding_stays_out,
     rows_of_padding_alone_stay_finite,
     rows_do_not_see_each_other,
     only_training_is_random,
     every_parameter_learns,
+    a_small_step_lowers_the_loss,
     any_length_works,
     a_second_call_does_not_compile,
-    memory_grows_as_the_cost_says,
-    a_checkpoint_scores_the_same_in_another_process,
+    memory_grows_as_the_exponent_says,
 )
 
 
-def _fault_at(trial: Trial, length: int, bound: str) -> str:
-    """Return what is wrong at a length; nothing if it works."""
-    x, mask = some_x(length), jnp.arange(length) < jnp.array([[length], [1], [0]])
+# ---------------------------------------------------------------------------
+# All of them
+
+
+def check_mixer(mixer_type: type[nn.Module]) -> Iterator[Finding]:
+    """Yield the outcome of every check of a class at its defaults.
+
+    Checks that would fail for a reason already found are left out.
+    """
+    of_the_class = [finding(check, mixer_type) for check in OF_THE_CLASS]
+    yield from of_the_class
+    if not all(found.passed for found in of_the_class):
+        return
     try:
-        other = make_trial(trial.mixer, length) if bound else trial
-        y = other.apply(x, mask)
+        trial = make_trial(mixer_type())
+    except Exception as error:  # anything may be wrong in a file that is being written
+        yield Finding("parameters are initialized", False, _reason(error))
+        return
+    kept = finding(only_parameters_are_kept, trial)
+    yield kept
+    if kept.passed:
+        yield from (finding(check, trial) for check in OF_A_TRIAL)
+
+
+def finding(check: Callable[[Any], str], subject: Any) -> Finding:
+    """Return the outcome of a check, named after its function."""
+    name = check.__name__.replace("_", " ")
+    try:
+        return Finding(name, True, check(subject))
     except Exception as error:
-        if length == 1 and isinstance(error, ValueError):
-            raise
-        return f"length {length}: {_first_line(error)}"
-    if y.shape != x.shape:
-        return f"length {length}: {x.shape} became {y.shape}"
-    return "" if _finite(y) else f"length {length}: the result is not finite"
+        return Finding(name, False, _reason(error))
+
+
+def check_and_print(name: str) -> list[str]:
+    """Check one mixer, a line for each property, or all of them, a line for each.
+
+    Args:
+      name: of a mixer; "": all of this folder, with a matrix of them at the end.
+
+    Returns what failed, as `mixer: property`.
+
+    Raises:
+      ValueError: no such mixer.
+    """
+    if not name:
+        return _check_all()
+    mixer_type = mixer_class(name)
+    print(f"{name}, {BATCH} x {LENGTH} x {WIDTH}")
+    findings = []
+    for found in check_mixer(mixer_type):
+        print(f"  {found.line()}", flush=True)
+        findings.append(found)
+    return _failures(name, findings)
+
+
+def _check_all() -> list[str]:
+    """Check every mixer, print a matrix of them, and return what failed."""
+    found, failed = {}, []
+    for name in mixer_names():
+        found[name] = list(check_mixer(mixer_class(name)))
+        failures = _failures(name, found[name])
+        print(f"{name}: {'; '.join(failures) or 'ok'}", flush=True)
+        failed += failures
+    print(f"\n{matrix(found)}")
+    return failed
+
+
+def _failures(name: str, findings: Sequence[Finding]) -> list[str]:
+    """Return what does not hold of a mixer."""
+    return [f"{name}: {found.name}" for found in findings if not found.passed]
+
+
+def matrix(found: Mapping[str, Sequence[Finding]]) -> str:
+    """Return a table of mixers and properties, and what its columns are.
+
+    >>> print(matrix({"fnet": [Finding("holds", True, ""), Finding("no", False, "")]}))
+    | mixer   | 1   | 2      |
+    |---------|-----|--------|
+    | fnet    | ok  | FAILED |
+    1 holds; 2 no
+    """
+    names = list(dict.fromkeys(f.name for findings in found.values() for f in findings))
+    rows = []
+    for mixer, findings in found.items():
+        outcomes = {f.name: "ok" if f.passed else "FAILED" for f in findings}
+        rows.append([mixer, *(outcomes.get(name, "not reached") for name in names)])
+    numbers = [str(number) for number in range(1, len(names) + 1)]
+    legend = "; ".join(map(" ".join, zip(numbers, names, strict=True)))
+    return f"{tabulate(rows, ['mixer', *numbers], tablefmt='github')}\n{legend}"
+
+
+def _hold_all(faults: Sequence[str]) -> None:
+    """Raise Broken if there are faults."""
+    if faults:
+        raise Broken("; ".join(faults))
 
 
 def _finite(values: Array) -> bool:
@@ -350,7 +452,13 @@ def _finite(values: Array) -> bool:
     return bool(jnp.isfinite(values).all())
 
 
-def _first_line(error: Exception) -> str:
-    """Return the kind of an error and the first line of its message."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+def _name(path: Any) -> str:
+    """Return the path of a parameter as text."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error, with its kind unless it is ours."""
+    line = next(iter(str(error).strip().splitlines()), "")
+    kind = type(error).__name__
+    return line if isinstance(error, Broken) else f"{kind}: {line}" if line else kind

@@ -1,4 +1,4 @@
-"""cosFormer: linear attention with weights that favour neighbours."""
+"""cosFormer: linear attention with weights that favor neighbors."""
 
 from typing import ClassVar
 
@@ -10,21 +10,24 @@ from lra_fnet.mixers._attention import from_heads, to_heads
 
 
 class Mixer(nn.Module):
-    """Mix by weights relu(q_i) . relu(k_j) cos(pi (i - j) / (2 l)), normalised.
+    """Mix by weights relu(q_i) . relu(k_j) cos(pi (i - j) / (2 l)), normalized.
 
     The cosine of a difference is a sum of two products, so keys and values are summed
     once for all queries. It is 1 at distance 0 and falls to 0 at the length l.
 
-    Cost O(l d^2 / h + l d^2).
-    Qin et al., cosFormer (2022), https://arxiv.org/abs/2202.08791, the
-    cosine re-weighting of section 2.
+    Cost O(l d^2 / h + l d^2), h heads.
+
+    References:
+      Qin et al., cosFormer (2022), https://arxiv.org/abs/2202.08791, section 2, the
+        cosine re-weighting.
     """
 
-    num_heads: int = 8
-    qkv_dim: int = 0  # over all heads together; 0: the width of x
+    num_heads: int = 8  # LRA
+    qkv_dim: int = 0  # over all heads together; 0: the width of x, as LRA
 
     formula: ClassVar[str] = "y_i = sum_j w_ij v_j / sum_j w_ij, by relu and cosine"
     cost: ClassVar[str] = "l d^2"
+    exponent: ClassVar[float] = 1.0
 
     @nn.compact
     def __call__(

@@ -12,16 +12,19 @@ from lra_fnet.mixers._fourier import widened
 class Mixer(nn.Module):
     """Mix by y = C_l x C_d^T with C_l[n, m] = cos(pi n (2 m + 1) / (2 l)).
 
-    The discrete cosine transform of type II over length and width, unnormalised as
+    The discrete cosine transform of type II over length and width, unnormalized as
     FNet's transform is.
 
     Cost O(l d (log l + log d)), no parameters.
-    Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, the ablation of
-    other transforms.
+
+    References:
+      Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, the ablation
+        of other transforms.
     """
 
     formula: ClassVar[str] = "y = C_l x C_d^T, C the cosine transform"
     cost: ClassVar[str] = "l d (log l + log d)"
+    exponent: ClassVar[float] = 1.0
     norm_placement: ClassVar[str] = "post"  # as FNet
     mixes_padding: ClassVar[str] = "every output is a sum over all l positions"
 

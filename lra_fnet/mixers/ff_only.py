@@ -13,11 +13,15 @@ class Mixer(nn.Module):
     pooling: the floor for every other mixer.
 
     Cost O(1), no parameters.
-    Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, section 4, FF-only.
+
+    References:
+      Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, section 4,
+        FF-only.
     """
 
     formula: ClassVar[str] = "y = x"
     cost: ClassVar[str] = "1"
+    exponent: ClassVar[float] = 0.0
     norm_placement: ClassVar[str] = "post"  # as FNet
 
     @nn.compact

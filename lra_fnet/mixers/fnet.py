@@ -12,13 +12,17 @@ class Mixer(nn.Module):
     """Mix by y = Re(F_l F_d x), the published unnormalized transform.
 
     Cost O(l d (log l + log d)), no parameters.
-    Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, section 3.2.
+
+    References:
+      Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, section
+        3.2.
     """
 
     algorithm: str = "auto"  # a name in lra_fnet.mixers._fourier.ALGORITHMS
 
     formula: ClassVar[str] = "y = Re(F_l F_d x)"
     cost: ClassVar[str] = "l d (log l + log d)"
+    exponent: ClassVar[float] = 1.0
     # The transform multiplies the standard deviation by sqrt(l d / 2), hundreds at
     # the lengths here: a normalization must follow the residual sum.
     norm_placement: ClassVar[str] = "post"

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
-from lra_fnet.mixers._depthwise import depthwise_conv
+from lra_fnet.mixers._convolution import depthwise_conv
 from lra_fnet.model import zero_padding
 
 
@@ -27,19 +27,27 @@ class Mixer(nn.Module):
     The length is free, frequencies being counted in cycles per token. Padding is
     zeroed and never read, but the filter wraps around at the padded length.
 
+    The gate in place of the fixed transform is GFNet's, whose filter has the length of
+    the input; dense layer and GLU are S4D's.
+
     Cost O(l d log l + l d^2).
-    The gate in place of the fixed transform: Rao et al., GFNet (2021),
-    https://arxiv.org/abs/2107.00645, section 3.2, whose filter has the length of the
-    input. Dense layer and GLU: Gu et al., S4D (2022),
-    https://arxiv.org/abs/2206.11893. FNet (2021), https://arxiv.org/abs/2105.03824.
+
+    References:
+      Rao et al., GFNet (2021), https://arxiv.org/abs/2107.00645, section 3.2.
+      Gu et al., S4D (2022), https://arxiv.org/abs/2206.11893, the output layer.
+      Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, the model.
     """
 
-    num_bands: int = 256  # equal parts of the frequencies from 0 to 1/2 cycle per token
-    max_period: int = 16384  # tokens per cycle at the lowest frequency learned
-    kernel_size: int = 5  # positions of the depthwise convolution
+    # Equal parts of the frequencies from 0 to 1/2 cycle per token. With 256, Path-X's
+    # width, a token can be told from those of the row above.
+    num_bands: int = 256
+    # Tokens per cycle at the lowest frequency learned: the length of Path-X.
+    max_period: int = 16384
+    kernel_size: int = 5  # positions of the depthwise convolution; not tuned
 
     formula: ClassVar[str] = "y = GLU(gelu(F^-1(G * F x) + conv(x)))"
     cost: ClassVar[str] = "l d log l + l d^2"
+    exponent: ClassVar[float] = 1.0
 
     @nn.compact
     def __call__(

@@ -11,18 +11,21 @@ from lra_fnet.mixers._fourier_algorithms import mirrored_rows, with_mirrored_col
 
 
 class Mixer(nn.Module):
-    """Mix by y = |F_l F_d x|, unnormalised.
+    """Mix by y = |F_l F_d x|, unnormalized.
 
     A cyclic shift of the input changes nothing but the phase: order over the whole
     length reaches the output through positions and residuals only.
 
     Cost O(l d (log l + log d)), no parameters.
-    Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, the ablation of
-    other parts of the transform.
+
+    References:
+      Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, the ablation
+        of other parts of the transform.
     """
 
     formula: ClassVar[str] = "y = |F_l F_d x|"
     cost: ClassVar[str] = "l d (log l + log d)"
+    exponent: ClassVar[float] = 1.0
     norm_placement: ClassVar[str] = "post"  # as FNet
     mixes_padding: ClassVar[str] = "every output is made of all l positions"
 

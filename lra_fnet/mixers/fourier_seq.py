@@ -10,15 +10,18 @@ from lra_fnet.mixers._fourier import symmetric
 
 
 class Mixer(nn.Module):
-    """Mix by y = Re(F_l x), unnormalised: every channel alone.
+    """Mix by y = Re(F_l x), unnormalized: every channel alone.
 
     Cost O(l d log l), no parameters.
-    Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, the ablation of
-    the transform over the hidden dimension.
+
+    References:
+      Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, the ablation
+        of the transform over the hidden dimension.
     """
 
     formula: ClassVar[str] = "y = Re(F_l x)"
     cost: ClassVar[str] = "l d log l"
+    exponent: ClassVar[float] = 1.0
     norm_placement: ClassVar[str] = "post"  # as FNet
     mixes_padding: ClassVar[str] = "every output is a sum over all l positions"
 

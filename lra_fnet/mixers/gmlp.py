@@ -17,14 +17,17 @@ class Mixer(nn.Module):
     encoder's MLP follows. Padding is zeroed before S.
 
     Cost O(l^2 h + l d h), l^2 parameters among others.
-    Liu et al., Pay Attention to MLPs (2021), https://arxiv.org/abs/2105.08050,
-    section 2.
+
+    References:
+      Liu et al., Pay Attention to MLPs (2021), https://arxiv.org/abs/2105.08050,
+        section 2.
     """
 
-    hidden_dim: int = 0  # h, of each half; 0: the width of x
+    hidden_dim: int = 0  # h, of each half; 0: the width of x, chosen for equal cost
 
     formula: ClassVar[str] = "y = (z1 * (S norm(z2) + b)) V; z1, z2 = gelu(x U)"
     cost: ClassVar[str] = "l^2 h + l d h"
+    exponent: ClassVar[float] = 2.0
     length_bound: ClassVar[str] = "S has a row and a column for every position"
 
     @nn.compact

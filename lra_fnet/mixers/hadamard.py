@@ -14,19 +14,22 @@ class Mixer(nn.Module):
     """Mix by y = H_l x H_d with H_l[n, m] = (-1)^(number of ones in n AND m).
 
     Only additions and subtractions. Length and width are padded with zeros to powers
-    of two, transformed (Sylvester's order, unnormalised), and cut to l and d again:
+    of two, transformed (Sylvester's order, unnormalized), and cut to l and d again:
     H_l is the upper left corner of a Hadamard matrix, which is invertible as a whole
     but need not be in that part; the residual keeps what is lost.
 
     Cost O(l d (log l + log d)) by butterflies; here each axis is split in two factors
     that are multiplied as matrices, O(l d (sqrt l + sqrt d)), which is fewer and
     faster passes over memory. No parameters.
-    Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, the ablation of
-    other transforms.
+
+    References:
+      Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, the ablation
+        of other transforms.
     """
 
     formula: ClassVar[str] = "y = H_l x H_d, H of +1 and -1"
     cost: ClassVar[str] = "l d (sqrt l + sqrt d)"
+    exponent: ClassVar[float] = 1.5
     norm_placement: ClassVar[str] = "post"  # as FNet
     mixes_padding: ClassVar[str] = "every output is a sum over all l positions"
 

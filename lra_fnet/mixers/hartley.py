@@ -11,18 +11,21 @@ from lra_fnet.mixers._fourier_algorithms import mirrored_rows, with_mirrored_col
 
 
 class Mixer(nn.Module):
-    """Mix by y = Re(F_l F_d x) - Im(F_l F_d x), unnormalised.
+    """Mix by y = Re(F_l F_d x) - Im(F_l F_d x), unnormalized.
 
     y[n, k] = sum over m, j of cas(2 pi (n m / l + k j / d)) x[m, j], where cas is
     cos + sin. Unlike the real part alone it is invertible.
 
     Cost O(l d (log l + log d)), no parameters.
-    Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, the ablation of
-    other transforms.
+
+    References:
+      Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, the ablation
+        of other transforms.
     """
 
     formula: ClassVar[str] = "y = (Re - Im)(F_l F_d x)"
     cost: ClassVar[str] = "l d (log l + log d)"
+    exponent: ClassVar[float] = 1.0
     norm_placement: ClassVar[str] = "post"  # as FNet
     mixes_padding: ClassVar[str] = "every output is a sum over all l positions"
 

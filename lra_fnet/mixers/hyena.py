@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.mixers._depthwise import depthwise_conv
-from lra_fnet.mixers._long_convolution import two_way_convolution
+from lra_fnet.mixers._convolution import depthwise_conv, two_way_convolution
 from lra_fnet.model import zero_padding
 
 
@@ -22,13 +21,17 @@ class Mixer(nn.Module):
     Positions are counted in lengths of the padded sequence, so a kernel stretches with
     it: the same tokens in a longer row give another result.
 
-    Cost O(l d log l + l d^2).
-    Poli et al., Hyena Hierarchy (2023), https://arxiv.org/abs/2302.10866, definition
-    3.1, section 3.3 and table A.4. The released code omits h_1 and projects the gated
+    The paper's model is causal. Its released code omits h_1 and projects the gated
     convolution of x_1 v.
+
+    Cost O(l d log l + l d^2).
+
+    References:
+      Poli et al., Hyena Hierarchy (2023), https://arxiv.org/abs/2302.10866, definition
+        3.1, section 3.3 and table A.4.
     """
 
-    order: int = 2  # long convolutions and gates
+    order: int = 2  # long convolutions and gates; as published. The rest is not tuned
     short_kernel_size: int = 3  # positions of the convolution after the projections
     filter_dim: int = 64  # hidden units of the network that makes the kernels
     filter_depth: int = 4  # its dense layers
@@ -37,6 +40,7 @@ class Mixer(nn.Module):
 
     formula: ClassVar[str] = "z <- x_i (h_i * z + b_i z), h_i(t) = window(t) MLP(t)"
     cost: ClassVar[str] = "l d log l + l d^2"
+    exponent: ClassVar[float] = 1.0
 
     @nn.compact
     def __call__(

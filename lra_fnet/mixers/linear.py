@@ -11,11 +11,15 @@ class Mixer(nn.Module):
     """Mix by y = S x W with learned S over positions and W over channels, no bias.
 
     Cost O(l^2 d + l d^2), l^2 + d^2 parameters.
-    Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, section 4, Linear.
+
+    References:
+      Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, section 4,
+        Linear.
     """
 
     formula: ClassVar[str] = "y = S x W, S and W learned"
     cost: ClassVar[str] = "l^2 d + l d^2"
+    exponent: ClassVar[float] = 2.0
     norm_placement: ClassVar[str] = "post"  # as FNet
     mixes_padding: ClassVar[str] = "every output is a sum over all l positions"
     length_bound: ClassVar[str] = "S has a row and a column for every position"

@@ -6,25 +6,27 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.mixers._attention import from_heads, to_heads
-from lra_fnet.mixers._kernel import kernel_attention
+from lra_fnet.mixers._attention import from_heads, kernel_attention, to_heads
 
 
 class Mixer(nn.Module):
-    """Mix by weights f(q_i) . f(k_j) with f(z) = elu(z) + 1, normalised, then project.
+    """Mix by weights f(q_i) . f(k_j) with f(z) = elu(z) + 1, normalized, then project.
 
-    Cost O(l d^2 / h + l d^2).
-    Katharopoulos et al., Transformers are RNNs (2020),
-    https://arxiv.org/abs/2006.16236, equations 5 and 7.
+    Cost O(l d^2 / h + l d^2), h heads.
+
+    References:
+      Katharopoulos et al., Transformers are RNNs (2020),
+        https://arxiv.org/abs/2006.16236, equations 5 and 7.
     """
 
-    num_heads: int = 8
-    qkv_dim: int = 0  # over all heads together; 0: the width of x
+    num_heads: int = 8  # LRA
+    qkv_dim: int = 0  # over all heads together; 0: the width of x, as LRA
 
     formula: ClassVar[str] = (
         "y_i = sum_j w_ij v_j / sum_j w_ij W, w_ij = f(q_i) . f(k_j)"
     )
     cost: ClassVar[str] = "l d^2"
+    exponent: ClassVar[float] = 1.0
 
     @nn.compact
     def __call__(

@@ -18,20 +18,25 @@ from lra_fnet.model import zero_padding
 class Mixer(nn.Module):
     """Mix by softmax(Q (E K)^T / sqrt(k)) E V in parallel heads, then project.
 
-    E is r x l, one for the keys, values and heads of a layer, as in LRA; the paper's
-    section 4 calls that key-value sharing. Padding is zeroed before E.
+    E is r x l. Equation 7 has one for the keys and another, F, for the values of each
+    head; here E = F is shared by keys, values and heads of a layer, as in LRA and as
+    the paper's key-value sharing. Padding is zeroed before E.
 
     Cost O(l r d + l d^2), r l parameters among others.
-    Wang et al., Linformer (2020), https://arxiv.org/abs/2006.04768, equation 7.
+
+    References:
+      Wang et al., Linformer (2020), https://arxiv.org/abs/2006.04768, equation 7 and
+        section 4 (key-value sharing).
     """
 
-    num_heads: int = 8
-    qkv_dim: int = 0  # over all heads together; 0: the width of x
-    dropout_rate: float = 0.1  # of the attention weights
-    rank: int = 16  # r, sums
+    num_heads: int = 8  # LRA
+    qkv_dim: int = 0  # over all heads together; 0: the width of x, as LRA
+    dropout_rate: float = 0.1  # of the attention weights; LRA
+    rank: int = 16  # r, sums; LRA (its text config says 32 where nothing reads it)
 
     formula: ClassVar[str] = "y = softmax(Q (E K)^T / sqrt(k)) E V W"
     cost: ClassVar[str] = "l r d + l d^2"
+    exponent: ClassVar[float] = 1.0
     length_bound: ClassVar[str] = "E has a column for every position"
 
     @nn.compact

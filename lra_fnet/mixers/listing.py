@@ -1,14 +1,12 @@
-"""The table of all mixers: formula, cost, masks, parameters at LRA's sizes, reference.
+"""The document of all mixers, and a new mixer from the template."""
 
-python -m lra_fnet.mixers.listing [--write=docs/mixers.md]
-"""
-
-import argparse
-import dataclasses
 import inspect
+import keyword
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
+from tabulate import tabulate
 
-from lra_fnet.config import CONFIGS, count_parameters, lra_config, task_facts
-from lra_fnet.mixers import mixer_class, mixer_names
-from lra_fnet.report.markdown import table
-from lra_fnet.result import write_text
-from lra_fnet.rules import BASE, MOST_PARAMETERS
-from tasks import Task, task_names
+from lra_fnet.config import default_values, load_config, task_facts
+from lra_fnet.mixers import OTHER_FILES, installed_mixers, mixer_class, mixer_names
+from lra_fnet.rules import BASE, MOST_PARAMETERS, count_parameters
+from tasks import task_names
 
 HEADER = """\
 <!-- Written by `make docs`; edit the classes in lra_fnet/mixers instead. -->
@@ -36,8 +33,8 @@ width; the docstring of the class explains the other letters.
 COUNTS = f"""\
 ## Parameters
 
-Of the whole model in the recipe `lra2020`, and in brackets how many times those of the
-base Transformer. LRA compares models at most 10 % larger than that; more than
+Of the whole model in the recipe `lra2020`, and in brackets as a multiple of the base
+Transformer's. LRA compares models at most 10 % larger than that; more than
 {MOST_PARAMETERS:g} times is marked `*`: free-for-all under its rule.
 """
 REFERENCES = """\
@@ -46,115 +43,21 @@ REFERENCES = """\
 Padding: whether padded positions reach real ones. Length: whether parameters are bound
 to the length, so that a model cannot be used at another.
 """
-
-# Authors, perhaps a title, (year), address: as the docstrings write it.
-REFERENCE = re.compile(
-    r"(?:^|[.:;] )(?:[a-z]+ )*"  # such as: "...; depthwise as in"
-    r"(?P<what>[A-Z][^.:;()]*?(?: et al\.)?(?:, [^.()]*?)? \(\d{4}\)), "
-    r"(?P<address>https://[^\s,]*[^\s,.])"
-)
+FOLDER = Path(__file__).parent
 
 
-@dataclasses.dataclass(frozen=True)
-class Size:
-    """Hold a task at the size of its recipe `lra2020`."""
-
-    task: Task
-    config: ConfigDict
-    base: int  # parameters of a model whose mixers have none
+# ---------------------------------------------------------------------------
+# The document
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """Hold what the tables say about a mixer."""
-
-    name: str
-    formula: str
-    cost: str
-    mixes_padding: str  # why, or nothing
-    length_bound: str  # why, or nothing
-    references: Sequence[str]  # as Markdown
-    parameters: Mapping[str, int]  # of the whole model, by task
-
-
-def lra_sizes(folder: Path = CONFIGS) -> list[Size]:
-    """Return every task at the size of its recipe `lra2020` in a folder of configs."""
-    return [_lra_size(lra_config(name, folder=folder)) for name in task_names()]
-
-
-def _lra_size(config: ConfigDict) -> Size:
-    """Return a config with the facts of its task and the rest of its parameters."""
-    task = task_facts(config)
-    without = config.copy_and_resolve_references()
-    without.model = "ff_only"
-    return Size(task, config, count_parameters(without, task))
-
-
-def count_mixer(mixer: nn.Module, length: int, width: int) -> int:
-    """Return the number of parameters of a mixer; nothing is computed.
-
-    >>> count_mixer(mixer_class("linear")(), 5, 3)
-    34
-    """
-    x = jax.ShapeDtypeStruct((1, length, width), jnp.float32)
-    mask = jax.ShapeDtypeStruct((1, length), jnp.bool_)
-    return _count(partial(mixer.init, train=False), x, mask)
-
-
-def _count(init: Any, *inputs: jax.ShapeDtypeStruct) -> int:
-    """Return the number of numbers that `init(key, *inputs)` would make."""
-    shapes = jax.eval_shape(init, jax.random.key(0), *inputs)
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
-
-
-def describe(name: str, sizes: Iterable[Size]) -> Row:
-    """Return the row of a mixer."""
-    mixer_type = mixer_class(name)
-    return Row(
-        name=name,
-        formula=getattr(mixer_type, "formula", ""),
-        cost=getattr(mixer_type, "cost", ""),
-        mixes_padding=getattr(mixer_type, "mixes_padding", ""),
-        length_bound=getattr(mixer_type, "length_bound", ""),
-        references=references(inspect.getdoc(mixer_type) or ""),
-        parameters={
-            size.task.name: _model_parameters(name, mixer_type, size) for size in sizes
-        },
-    )
-
-
-def _model_parameters(name: str, mixer_type: type[nn.Module], size: Size) -> int:
-    """Add the mixer of every layer to what all models have."""
-    config = size.config
-    mixer = mixer_type(**config.mixers.get(name, {}))
-    each = count_mixer(mixer, size.task.max_length, config.encoder.width)
-    return size.base + config.num_layers * each
-
-
-def references(docstring: str) -> list[str]:
-    """Return the papers a docstring names, as Markdown links.
-
-    >>> references("Mix. Cost O(l). Lee-Thorp et al., FNet (2021), https://x.y/z, 3.2.")
-    ['[Lee-Thorp et al., FNet (2021)](https://x.y/z)']
-    """
-    found = REFERENCE.finditer(" ".join(docstring.split()))
-    return [f"[{match['what']}]({match['address']})" for match in found]
-
-
-def document(rows: Sequence[Row]) -> str:
-    """Return the tables, as Markdown that can be read as it is."""
-    formulas = [[row.name, f"`{row.formula}`", f"`O({row.cost})`"] for row in rows]
-    base = next(row for row in rows if row.name == BASE).parameters
-    counts = [[row.name, *_counts(row.parameters, base)] for row in rows]
-    notes = [
-        [
-            row.name,
-            f"mixed: {row.mixes_padding}" if row.mixes_padding else "kept out",
-            f"bound: {row.length_bound}" if row.length_bound else "any",
-            "; ".join(row.references),
-        ]
-        for row in rows
-    ]
+def document() -> str:
+    """Return tables of all mixers, as Markdown that can be read as it is."""
+    types: dict[str, Any] = {name: mixer_class(name) for name in mixer_names()}
+    parameters = model_parameters([*types])
+    base = parameters[BASE]
+    formulas = [[n, f"`{t.formula}`", f"`O({t.cost})`"] for n, t in types.items()]
+    counts = [[name, *cells(parameters[name], base)] for name in types]
+    notes = [[name, *note(mixer_type)] for name, mixer_type in types.items()]
     parts = [
         HEADER,
         table(["mixer", "formula", "cost"], formulas),
@@ -166,28 +69,146 @@ def document(rows: Sequence[Row]) -> str:
     return "\n".join(parts)
 
 
-def _counts(parameters: Mapping[str, int], base: Mapping[str, int]) -> list[str]:
-    """Return a cell for every task."""
-    ratios = {task: count / base[task] for task, count in parameters.items()}
+def model_parameters(names: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Return the parameters of the model of `lra2020`, by mixer and task.
+
+    Models differ in their mixers alone: one layer's are counted, and the model without.
+    """
+    counts: dict[str, dict[str, int]] = {name: {} for name in names}
+    for task in task_names():
+        config = load_config(task, "lra2020", {"mixer": "ff_only"})
+        facts = task_facts(config)
+        rest = count_parameters(config, facts)
+        for name in names:
+            mixer = mixer_class(name)(**default_values(name, config.every_mixer))
+            one = mixer_parameters(mixer, facts.max_length, config.encoder.width)
+            counts[name][task] = rest + config.num_layers * one
+    return counts
+
+
+def mixer_parameters(mixer: nn.Module, length: int, width: int) -> int:
+    """Return the number of parameters of a mixer; nothing is computed.
+
+    >>> mixer_parameters(mixer_class("linear")(), 5, 3)
+    34
+    """
+    x = jax.ShapeDtypeStruct((1, length, width), jnp.float32)
+    mask = jax.ShapeDtypeStruct((1, length), jnp.bool_)
+    init = partial(mixer.init, train=False)
+    shapes = jax.eval_shape(init, jax.random.key(0), x, mask)
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+
+
+def cells(parameters: Mapping[str, int], base: Mapping[str, int]) -> Iterator[str]:
+    """Yield a number of parameters per task, with its ratio to the base's.
+
+    >>> [*cells({"text": 1_100, "image": 1_150}, {"text": 1_000, "image": 1_000})]
+    ['1,100 (1.10)', '1,150 (1.15*)']
+    """
+    for task, count in parameters.items():
+        mark = "*" if count > MOST_PARAMETERS * base[task] else ""
+        yield f"{count:,} ({count / base[task]:.2f}{mark})"
+
+
+def note(mixer_type: Any) -> list[str]:
+    """Return what a class says about padding, length and where it comes from."""
+    padding = getattr(mixer_type, "mixes_padding", "")
+    length = getattr(mixer_type, "length_bound", "")
     return [
-        f"{count:,} ({ratios[task]:.2f}{'*' if ratios[task] > MOST_PARAMETERS else ''})"
-        for task, count in parameters.items()
+        f"mixed: {padding}" if padding else "kept out",
+        f"bound: {length}" if length else "any",
+        "; ".join(references(inspect.getdoc(mixer_type) or "")),
     ]
 
 
-def main() -> None:
-    """Print the tables, or write them to a file."""
-    parser = argparse.ArgumentParser(prog="python -m lra_fnet.mixers.listing")
-    parser.add_argument("--write", type=Path, help="a file, such as docs/mixers.md")
-    target = parser.parse_args().write
-    sizes = lra_sizes()
-    text = document([describe(name, sizes) for name in mixer_names()])
-    if target is None:
-        print(text, end="")
-        return
-    write_text(target, text)
-    print(f"wrote {target}")
+def references(docstring: str) -> list[str]:
+    r"""Return the entries of a docstring's section "References:" as Markdown links.
+
+    An entry is `AUTHORS, TITLE (YEAR), ADDRESS, WHERE`; its further lines are indented.
+
+    >>> references("Mix.\n\nReferences:\n  A, T (2021),\n    https://x.y/z, part 3.")
+    ['[A, T (2021)](https://x.y/z)']
+    """
+    _, _, section = docstring.partition("References:\n")
+    entries: list[str] = []
+    for line in textwrap.dedent(section).splitlines():
+        if line.startswith(" "):
+            entries[-1] += f" {line.strip()}"
+        else:
+            entries.append(line)
+    links = []
+    for entry in entries:
+        what, _, rest = entry.partition(", https://")
+        links.append(f"[{what}](https://{rest.split(', ')[0].rstrip('.')})")
+    return links
 
 
-if __name__ == "__main__":
-    main()
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as Markdown; a bar in a cell does not end it."""
+    rows = [[cell.replace("|", r"\|") for cell in row] for row in rows]
+    return tabulate(rows, headers, tablefmt="github", disable_numparse=True) + "\n"
+
+
+# ---------------------------------------------------------------------------
+# A new mixer
+
+
+def create_mixer(name: str) -> Path:
+    """Copy the template to a mixer's file, and return its path.
+
+    That is in this package if it is in a checkout that can be written to, else in the
+    current folder.
+
+    Raises:
+      ValueError: the name is no name for a mixer, or taken.
+    """
+    in_package = _is_writable_checkout()
+    check_new_name(name, in_package)
+    path = (FOLDER if in_package else Path()) / f"{name}.py"
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        draft.write_text((FOLDER / "template.py").read_text().replace("template", name))
+        os.link(draft, path)  # unlike a rename, never over another file
+    except FileExistsError:
+        raise ValueError(f"there is a file {path} already") from None
+    finally:
+        draft.unlink(missing_ok=True)
+    return path
+
+
+def next_steps(path: Path) -> str:
+    """Say what a new mixer's file is and what to type next."""
+    name = path.stem
+    if path.parent == FOLDER:
+        check, train = (
+            f"make check-mixer mixer={name}",
+            f"make task=listops mixer={name}",
+        )
+    else:
+        python = "PYTHONPATH=. python -m lra_fnet"
+        check = f"{python} check-mixer --mixer={name}"
+        train = f"{python} train --task=listops --mixer={name}"
+    return (
+        f"{path} is a mixer that works; its fields are its hyperparameters\n"
+        f"{check}    does it keep the contract?\n{train}    train it"
+    )
+
+
+def check_new_name(name: str, in_package: bool) -> None:
+    """Raise ValueError unless a name can be a new module and a key of the config."""
+    if not (name.isidentifier() and name.isascii()) or keyword.iskeyword(name):
+        raise ValueError(f"{name!r} is no name for a mixer; take letters, digits and _")
+    if name.startswith("_"):
+        raise ValueError(f"{name!r} begins with _, as files do that are no mixers")
+    if hasattr(ConfigDict, name):
+        raise ValueError(f"{name!r} is a method of ConfigDict, so it can be no key")
+    if name in {*mixer_names(), *installed_mixers(), *OTHER_FILES}:
+        raise ValueError(f"there is a mixer {name!r} already, or a file of that name")
+    if not in_package and name in sys.stdlib_module_names:
+        raise ValueError(f"{name!r} is a module of Python, which a file would hide")
+
+
+def _is_writable_checkout() -> bool:
+    """Return whether this package lies beside its project file, and can be changed."""
+    is_checkout = (FOLDER.parents[1] / "pyproject.toml").exists()
+    return is_checkout and os.access(FOLDER, os.W_OK)

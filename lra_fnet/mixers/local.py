@@ -6,25 +6,27 @@ import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
 from lra_fnet.mixers._attention import from_heads, to_heads
-from lra_fnet.mixers._blocks import Keys, attend
-from lra_fnet.mixers._chunks import join_chunks, split_chunks
+from lra_fnet.mixers._blocks import Keys, attend, join_chunks, split_chunks
 
 
 class Mixer(nn.Module):
     """Mix by softmax(Q K^T / sqrt(k)) V within each block of w positions, then project.
 
     Cost O(l w d + l d^2).
-    Tay et al., Long Range Arena (2020), https://arxiv.org/abs/2011.04006, section 3,
-    Local Attention.
+
+    References:
+      Tay et al., Long Range Arena (2020), https://arxiv.org/abs/2011.04006, section 3,
+        Local Attention.
     """
 
-    num_heads: int = 8
-    qkv_dim: int = 0  # over all heads together; 0: the width of x
-    dropout_rate: float = 0.1  # of the attention weights
-    block_size: int = 50  # w, positions
+    num_heads: int = 8  # LRA
+    qkv_dim: int = 0  # over all heads together; 0: the width of x, as LRA
+    dropout_rate: float = 0.1  # of the attention weights; LRA
+    block_size: int = 50  # w, positions; LRA
 
     formula: ClassVar[str] = "y = softmax(Q K^T / sqrt(k)) V W, block by block"
     cost: ClassVar[str] = "l w d + l d^2"
+    exponent: ClassVar[float] = 1.0
 
     @nn.compact
     def __call__(

@@ -12,8 +12,13 @@ from lra_fnet.mixers._attention import (
     to_heads,
     weighted_values,
 )
-from lra_fnet.mixers._blocks import Keys, attend, with_neighbours
-from lra_fnet.mixers._chunks import join_chunks, split_chunks
+from lra_fnet.mixers._blocks import (
+    Keys,
+    attend,
+    join_chunks,
+    split_chunks,
+    with_neighbors,
+)
 
 
 class Mixer(nn.Module):
@@ -23,18 +28,21 @@ class Mixer(nn.Module):
     of them by queries, keys and values of its own.
 
     Cost O(l w d + l d^2).
-    Beltagy et al., Longformer (2020), https://arxiv.org/abs/2004.05150, section 3.1.
+
+    References:
+      Beltagy et al., Longformer (2020), https://arxiv.org/abs/2004.05150, section 3.1.
     """
 
-    num_heads: int = 8
-    qkv_dim: int = 0  # over all heads together; 0: the width of x
-    dropout_rate: float = 0.1  # of the attention weights
-    window_size: int = 512  # w, positions, half of them on either side
+    num_heads: int = 8  # LRA
+    qkv_dim: int = 0  # over all heads together; 0: the width of x, as LRA
+    dropout_rate: float = 0.1  # of the attention weights; LRA
+    window_size: int = 512  # w, positions, half of them on either side; LRA
 
     formula: ClassVar[str] = (
         "y = softmax(Q K^T / sqrt(k)) V W over |i - j| <= w / 2 and j = 0; y_0 over all"
     )
     cost: ClassVar[str] = "l w d + l d^2"
+    exponent: ClassVar[float] = 1.0
 
     @nn.compact
     def __call__(
@@ -73,9 +81,9 @@ class Mixer(nn.Module):
         block = max(1, min(radius, length))
         is_near = near(block, radius)
         # The first key has its own place; in the window it would count twice.
-        real = with_neighbours(split_chunks(mask.at[:, 0].set(False), block))
+        real = with_neighbors(split_chunks(mask.at[:, 0].set(False), block))
         key, value = (
-            with_neighbours(split_chunks(part, block)) for part in (key, value)
+            with_neighbors(split_chunks(part, block)) for part in (key, value)
         )
         window = Keys(key, value, is_near & real[:, :, None, None])
         heads = attend(split_chunks(query, block), [first, window], dropout)

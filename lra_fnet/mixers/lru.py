@@ -16,23 +16,29 @@ class Mixer(nn.Module):
 
     a = exp(-exp(nu) + i exp(theta)) is complex and diagonal, inside the unit circle
     whatever nu and theta; g begins as sqrt(1 - |a|^2), so that states keep the scale
-    of the input. Past and future have states of their own and share a, g and B.
+    of the input. The paper writes the recurrence forward; here past and future have
+    states of their own and share a, g and B.
 
     Parameters that begin with ssm_ are those the paper trains slowly and does not
     decay.
 
     Cost O(l n d + l d^2).
-    Orvieto et al., Resurrecting Recurrent Neural Networks for Long Sequences (2023),
-    https://arxiv.org/abs/2303.06349, sections 3.2 to 3.4 and appendix A.
+
+    References:
+      Orvieto et al., Resurrecting Recurrent Neural Networks for Long Sequences (2023),
+        https://arxiv.org/abs/2303.06349, sections 3.2 to 3.4 and appendix A.
     """
 
-    state_dim: int = 256  # n, complex numbers
-    min_radius: float = 0.9  # |a| begins between these; a state remembers about
-    max_radius: float = 0.999  # 1 / (1 - |a|) tokens
-    max_phase: float = 6.28  # radians per token: angles of a begin between 0 and this
+    state_dim: int = 256  # n, complex numbers; chosen
+    # |a| begins between these; a state remembers about 1 / (1 - |a|) tokens. Chosen for
+    # memories of 10 to 1,000.
+    min_radius: float = 0.9
+    max_radius: float = 0.999
+    max_phase: float = 6.28  # radians per token: a begins at angles up to it; here any
 
     formula: ClassVar[str] = "h_t = a h_{t-1} + g B x_t; y = GLU(gelu(Re(C h) + D x))"
     cost: ClassVar[str] = "l n d + l d^2"
+    exponent: ClassVar[float] = 1.0
 
     @nn.compact
     def __call__(

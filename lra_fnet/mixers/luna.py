@@ -20,19 +20,24 @@ class Mixer(nn.Module):
     S(Q, K) = softmax(Q K^T / sqrt(k)). C and Q are projections of x; keys are their
     own values. M are m learned slots, as queries.
 
+    Keys and values are tied as in the paper's base model. There the slots are handed on
+    from layer to layer; here each layer learns its own, so that they need no projection
+    to queries.
+
     Cost O(l m d + l d^2).
-    Ma et al., Luna (2021), https://arxiv.org/abs/2106.01540, section 3, with keys and
-    values tied as in their base model. There the slots are handed on from layer to
-    layer; here each layer learns its own, so that they need no projection to queries.
+
+    References:
+      Ma et al., Luna (2021), https://arxiv.org/abs/2106.01540, section 3.
     """
 
-    num_heads: int = 8
-    qkv_dim: int = 0  # over all heads together; 0: the width of x
-    dropout_rate: float = 0.1  # of the attention weights
-    num_slots: int = 256  # m, the extra sequence
+    num_heads: int = 8  # LRA
+    qkv_dim: int = 0  # over all heads together; 0: the width of x, as LRA
+    dropout_rate: float = 0.1  # of the attention weights; LRA
+    num_slots: int = 256  # m, the extra sequence; the Luna-256 of published tables
 
     formula: ClassVar[str] = "P = S(M, C) C; y = S(Q, P W_k) P W_k W"
     cost: ClassVar[str] = "l m d + l d^2"
+    exponent: ClassVar[float] = 1.0
 
     @nn.compact
     def __call__(

@@ -1,5 +1,6 @@
 """Mamba-2: state space duality, a linear attention whose decay depends on the input."""
 
+from functools import partial
 from typing import ClassVar
 
 import flax.linen as nn
@@ -7,10 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.mixers._chunks import join_chunks, split_chunks
-from lra_fnet.mixers._depthwise import depthwise_conv
-from lra_fnet.mixers._recurrence import delayed, linear_recurrence
-from lra_fnet.mixers._steps import draw_step_bias
+from lra_fnet.mixers._blocks import join_chunks, split_chunks
+from lra_fnet.mixers._convolution import depthwise_conv
+from lra_fnet.mixers._recurrence import delayed, draw_step_bias, linear_recurrence
 from lra_fnet.model import zero_padding
 
 
@@ -21,27 +21,33 @@ class Mixer(nn.Module):
     a rate a and, from a projection of x, steps s_t = softplus(...). The result is
     norm(y silu(W_z x)) W.
 
-    The model is causal; here the recurrence runs in both directions, each with rates
-    and steps of its own, and shares the rest. The short convolution is centred, as
-    wide as the paper's causal one in both directions.
+    The paper's model is causal; here the recurrence runs in both directions, each with
+    rates and steps of its own, and shares the rest. The short convolution is centered
+    and has 7 taps, the paper's 4 causal ones in both directions. The norm adds 1e-6 to
+    the mean square, the released code 1e-5.
 
     Parameters that begin with ssm_ are those the paper does not decay.
 
     Cost O(l c e + l n e + l d e), chunks of c, states of n, e = expansion d.
-    Dao and Gu, Transformers are SSMs (2024), https://arxiv.org/abs/2405.21060,
-    sections 6 (chunks) and 7 (block).
+
+    References:
+      Dao and Gu, Transformers are SSMs (2024), https://arxiv.org/abs/2405.21060,
+        sections 6 (chunks) and 7 (block).
     """
 
-    num_heads: int = 8
-    state_dim: int = 64  # n, rows of the state of each head
-    expansion: int = 2  # width of u in widths of x
-    kernel_size: int = 7  # positions of the short convolution
-    chunk_size: int = 64  # tokens whose pairs are computed one by one
+    num_heads: int = 8  # as the others here
+    state_dim: int = 64  # n, rows of the state of each head; not tuned
+    expansion: int = 2  # width of u in widths of x; the paper's
+    kernel_size: int = 7  # positions of the short convolution: 4 causal, both ways
+    chunk_size: int = (
+        64  # tokens whose pairs are computed one by one; changes no result
+    )
 
     formula: ClassVar[str] = (
         "h_t = exp(-a s_t) h_{t-1} + s_t B_t u_t; y = norm((C_t h_t + D u) silu(z)) W"
     )
     cost: ClassVar[str] = "l d (c + n + d)"
+    exponent: ClassVar[float] = 1.0
 
     @nn.compact
     def __call__(
@@ -75,7 +81,8 @@ class Mixer(nn.Module):
         kernel = self.param("kernel", init, (self.kernel_size, mixed_dim))
         bias = self.param("kernel_bias", nn.initializers.zeros, (mixed_dim,))
         mixed = nn.silu(depthwise_conv(mixed, kernel) + bias.astype(x.dtype))
-        bias = self.param("ssm_step_bias", _draw_step_bias, (2, self.num_heads))
+        draw = partial(draw_step_bias, min_step=1e-3, max_step=1e-1)
+        bias = self.param("ssm_step_bias", draw, (2, self.num_heads))
         steps = steps.astype(jnp.float32).reshape(*x.shape[:2], 2, self.num_heads)
         return gate, mixed, nn.softplus(steps + bias).swapaxes(1, 2)
 
@@ -88,11 +95,6 @@ class Mixer(nn.Module):
 def _draw_log_rates(key: Array, shape: tuple[int, ...]) -> Float[Array, "*shape"]:
     """Draw rates from 1 to 16 (the released code's range)."""
     return jnp.log(jax.random.uniform(key, shape, minval=1.0, maxval=16.0))
-
-
-def _draw_step_bias(key: Array, shape: tuple[int, ...]) -> Float[Array, "*shape"]:
-    """Draw what softplus makes steps of 0.001 to 0.1 of, log-uniform."""
-    return draw_step_bias(key, shape, 1e-3, 1e-1)
 
 
 def state_space_dual(

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.mixers._chunks import join_chunks, split_chunks
-from lra_fnet.mixers._long_convolution import exponential_sum, two_way_convolution
-from lra_fnet.mixers._rotation import rotated
+from lra_fnet.mixers._attention import rotated
+from lra_fnet.mixers._blocks import join_chunks, split_chunks
+from lra_fnet.mixers._convolution import exponential_sum, two_way_convolution
 from lra_fnet.model import zero_padding
 
 ATTENTION_FUNCTIONS = ("softmax", "laplace")
@@ -24,26 +24,31 @@ class Mixer(nn.Module):
     here, so that is g (silu(W m + U (r o)) - x). Q and K are scaled and shifted copies
     of silu(W_z m), V is silu(W_v x), and the bias is a learned function of distance.
 
-    LRA: this replaces the whole residual sum where the norm follows it, as in the
-    paper's text tasks; with the norm before, x here is the normalised one.
+    This replaces the whole residual sum where the norm follows it, as in the paper's
+    text tasks; with the norm before, x here is the normalized one. The averages run in
+    both directions; that of the future starts at the next token, so that the token
+    itself counts once.
 
     Cost O(l c d + l d log l + l d^2), chunks of c.
-    Ma et al., Mega (2022), https://arxiv.org/abs/2209.10655, sections 3.1 to 3.5.
+
+    References:
+      Ma et al., Mega (2022), https://arxiv.org/abs/2209.10655, sections 3.1 to 3.5.
     """
 
-    # The order of the text tasks; the released image runs normalise before.
+    # The order of the text tasks; the released image runs normalize before.
     norm_placement: ClassVar[str] = "post"
     formula: ClassVar[str] = (
         "y = g (silu(W m + U (r o)) - x), o = f(Q K^T / t + bias) V, m = EMA(x)"
     )
     cost: ClassVar[str] = "l c d + l d log l + l d^2"
+    exponent: ClassVar[float] = 1.0
 
-    ema_dim: int = 16  # averages per channel and direction
+    ema_dim: int = 16  # averages per channel and direction; the paper's
     attention_dim: int = 64  # width of Q and K
     value_factor: int = 2  # width of V in widths of x
-    chunk_size: int = 128  # tokens that attend to each other; 0: all of them
-    attention_function: str = "softmax"  # "softmax" or "laplace"
-    dropout_rate: float = 0.1  # of the attention weights
+    chunk_size: int = 128  # tokens that attend to each other, Mega-chunk; 0: all, Mega
+    attention_function: str = "softmax"  # as the text tasks; or "laplace"
+    dropout_rate: float = 0.1  # of the attention weights; LRA's
 
     @nn.compact
     def __call__(
@@ -196,6 +201,6 @@ def _alternating(key: Array, shape: tuple[int, ...]) -> Float[Array, "*shape"]:
 def _dense(
     features: int, dtype: jnp.dtype, name: str, use_bias: bool = True
 ) -> nn.Dense:
-    """Return a projection, initialised as LRA's are."""
+    """Return a projection, initialized as LRA's are."""
     init = nn.initializers.xavier_uniform()
     return nn.Dense(features, use_bias, dtype, kernel_init=init, name=name)

@@ -12,7 +12,7 @@ from lra_fnet.mixers._attention import (
     to_heads,
     weighted_values,
 )
-from lra_fnet.mixers._depthwise import depthwise_conv
+from lra_fnet.mixers._convolution import depthwise_conv
 from lra_fnet.model import zero_padding
 
 
@@ -23,20 +23,23 @@ class Mixer(nn.Module):
     segments of the queries and the keys, over their real tokens. The pseudoinverse is
     iterated; with a landmark per token the result is softmax attention.
 
-    Cost O(l m d + m^3 h + l d^2).
-    Xiong et al., Nystromformer (2021), https://arxiv.org/abs/2102.03902, section 3;
-    the convolution over V from their figure 2.
+    Cost O(l m d + m^3 h + l d^2), h heads.
+
+    References:
+      Xiong et al., Nystromformer (2021), https://arxiv.org/abs/2102.03902, section 3,
+        and figure 2 for the convolution over V.
     """
 
-    num_heads: int = 8
-    qkv_dim: int = 0  # over all heads together; 0: the width of x
-    dropout_rate: float = 0.1  # of the weights by which landmarks read tokens
-    num_landmarks: int = 128  # m, at most; segments have equal lengths
-    num_iterations: int = 6  # of the pseudoinverse
-    kernel_size: int = 35  # positions of the convolution, one kernel per head
+    num_heads: int = 8  # LRA
+    qkv_dim: int = 0  # over all heads together; 0: the width of x, as LRA
+    dropout_rate: float = 0.1  # of the weights by which landmarks read tokens; LRA
+    num_landmarks: int = 128  # m, at most, of equal segments; the authors' LRA runs
+    num_iterations: int = 6  # of the pseudoinverse; usual
+    kernel_size: int = 35  # positions of the convolution per head; their LRA runs
 
     formula: ClassVar[str] = "y = (S(Q, K~) S(Q~, K~)^+ S(Q~, K) V + conv(V)) W"
     cost: ClassVar[str] = "l m d + m^3 h + l d^2"
+    exponent: ClassVar[float] = 1.0
 
     @nn.compact
     def __call__(
@@ -95,7 +98,7 @@ def pseudoinverse(
 
     Z <- Z (13 I - M Z (15 I - M Z (7 I - M Z))) / 4 from Z = M^T / (|M|_1 |M|_inf).
     The norms are those of each matrix; the authors' code takes one over the batch,
-    which makes a result depend on its neighbours.
+    which makes a result depend on its neighbors.
     """
     identity = jnp.eye(matrix.shape[-1])
     columns, rows = (jnp.abs(matrix).sum(axis).max(-1) for axis in (-2, -1))

@@ -8,32 +8,35 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.mixers._attention import from_heads, to_heads
-from lra_fnet.mixers._kernel import kernel_attention
+from lra_fnet.mixers._attention import from_heads, kernel_attention, to_heads
 from lra_fnet.mixers._seeds import layer_seed
 
 
 class Mixer(nn.Module):
-    """Mix by weights f(q_i) . f(k_j), normalised, then project.
+    """Mix by weights f(q_i) . f(k_j), normalized, then project.
 
     f(z) = exp(U^T z / k^(1/4) - |z|^2 / (2 sqrt(k))) with m random directions U,
     orthogonal k at a time. The mean of f(q_i) . f(k_j) / m is exp(q_i . k_j / sqrt(k)),
-    so that the result tends to softmax attention as m grows.
+    so that the result tends to softmax attention as m grows. The directions come from
+    `seed` and are never redrawn; the paper redraws them during training.
 
     Cost O(l m d + l d^2).
-    Choromanski et al., Rethinking Attention with Performers (2020),
-    https://arxiv.org/abs/2009.14794, lemma 1 and section 2.4 (FAVOR+).
+
+    References:
+      Choromanski et al., Rethinking Attention with Performers (2020),
+        https://arxiv.org/abs/2009.14794, lemma 1 and section 2.4 (FAVOR+).
     """
 
-    num_heads: int = 8
-    qkv_dim: int = 0  # over all heads together; 0: the width of x
-    num_features: int = 256  # m
+    num_heads: int = 8  # LRA
+    qkv_dim: int = 0  # over all heads together; 0: the width of x, as LRA
+    num_features: int = 256  # m; LRA's default
     seed: int = 0  # of the directions; the seed of the run does not change them
 
     formula: ClassVar[str] = (
         "y_i = sum_j w_ij v_j / sum_j w_ij W, w_ij = f(q_i) . f(k_j), f random"
     )
     cost: ClassVar[str] = "l m d + l d^2"
+    exponent: ClassVar[float] = 1.0
 
     @nn.compact
     def __call__(
@@ -67,7 +70,7 @@ def orthogonal_directions(
     num_squares = -(-num_features // head_dim)
     squares = random.normal(size=(num_squares, head_dim, head_dim))
     rotations, triangles = np.linalg.qr(squares)
-    # The signs that LAPACK leaves make directions that favour one side.
+    # The signs that LAPACK leaves make directions that favor one side.
     rotations = rotations * np.sign(np.einsum("skk->sk", triangles))[:, None]
     rotations = np.concatenate(rotations, axis=1)[:, :num_features]
     norms = np.linalg.norm(random.normal(size=(head_dim, num_features)), axis=0)
@@ -88,7 +91,7 @@ def positive_features(
     key: Float[Array, "b l h m"],
     mask: Bool[Array, "b l"],
 ) -> tuple[Float[Array, "b l h m"], Float[Array, "b l h m"]]:
-    """Return the exponentials, up to a factor per query that the normaliser cancels.
+    """Return the exponentials, up to a factor per query that the normalizer cancels.
 
     Each feature of the keys is divided by its largest over the real positions, and
     that of the queries multiplied by it: a query's largest feature is then 1 and meets

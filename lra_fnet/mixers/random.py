@@ -19,13 +19,17 @@ class Mixer(nn.Module):
     trained together share them.
 
     Cost O(l^2 d + l d^2), no parameters.
-    Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, section 4, Random.
+
+    References:
+      Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, section 4,
+        Random.
     """
 
     seed: int = 0  # of the matrices; the seed of the run does not change them
 
     formula: ClassVar[str] = "y = S x W, S and W random"
     cost: ClassVar[str] = "l^2 d + l d^2"
+    exponent: ClassVar[float] = 2.0
     norm_placement: ClassVar[str] = "post"  # as FNet
     mixes_padding: ClassVar[str] = "every output is a sum over all l positions"
     length_bound: ClassVar[str] = "S has a row and a column for every position"

@@ -7,10 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.mixers._attention import from_heads, to_heads
-from lra_fnet.mixers._chunks import join_chunks, split_chunks
+from lra_fnet.mixers._attention import from_heads, rotated, to_heads
+from lra_fnet.mixers._blocks import join_chunks, split_chunks
 from lra_fnet.mixers._recurrence import delayed, linear_recurrence
-from lra_fnet.mixers._rotation import rotated
 from lra_fnet.model import zero_padding
 
 
@@ -21,27 +20,33 @@ class Mixer(nn.Module):
     decays are g = 1 - 2^(-5 - head). Both directions are in D: a row is the sum of a
     retention over the past and one over the future.
 
-    The paper's scale factors of D and of its row sums are left out: the norm cancels
-    them.
+    The paper's D is causal. Its scale factors of D and of its row sums are left out,
+    since the norm cancels them.
 
     Cost O(l c d + l d^2 / h + l d^2), chunks of c and h heads.
-    Sun et al., Retentive Network (2023), https://arxiv.org/abs/2307.08621, equations 5
-    to 8 and section 2.3 (chunkwise form).
+
+    References:
+      Sun et al., Retentive Network (2023), https://arxiv.org/abs/2307.08621, equations
+        5 to 8 and section 2.3 (chunkwise form).
     """
 
-    num_heads: int = 8
+    num_heads: int = 8  # as the others here
     qkv_dim: int = 0  # of queries and keys over all heads; 0: the width of x
-    value_factor: int = 2  # width of values and of the gate, in widths of the queries
-    chunk_size: int = 64  # tokens whose pairs are computed one by one
+    # Width of values and of the gate, in widths of the queries; the paper's.
+    value_factor: int = 2
+    chunk_size: int = (
+        64  # tokens whose pairs are computed one by one; changes no result
+    )
 
     formula: ClassVar[str] = "y = (silu(W_g x) norm((R(Q) R(K)^T * g^|i-j|) V)) W"
     cost: ClassVar[str] = "l c d + l d^2"
+    exponent: ClassVar[float] = 1.0
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
     ) -> Float[Array, "b l d"]:
-        """Retain the real tokens, normalise every head, and gate."""
+        """Retain the real tokens, normalize every head, and gate."""
         width, key_dim = x.shape[-1], self.qkv_dim or x.shape[-1]
         # Projections without bias keep the zeros.
         x = zero_padding(x, mask)

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
-from lra_fnet.mixers._long_convolution import exponential_sum, two_way_convolution
+from lra_fnet.mixers._convolution import exponential_sum, two_way_convolution
+from lra_fnet.mixers._recurrence import draw_log_steps
 from lra_fnet.model import zero_padding
 
 
@@ -23,22 +24,27 @@ class Mixer(nn.Module):
     decay.
 
     Cost O(l d log l + l n d + l d^2).
-    Gu et al., On the Parameterization and Initialization of Diagonal State Space
-    Models (2022), https://arxiv.org/abs/2206.11893, sections 3 and 4.
+
+    References:
+      Gu et al., On the Parameterization and Initialization of Diagonal State Space
+        Models (2022), https://arxiv.org/abs/2206.11893, sections 3 and 4.
     """
 
-    state_dim: int = 64  # real numbers per channel: twice the n complex states kept
-    initialization: str = "inverse"  # of A: "inverse" (S4D-Inv) or "linear" (S4D-Lin)
-    min_step: float = (
-        0.001  # the steps begin log-uniform between these; a step of s scales
-    )
-    max_step: float = 0.1  # the memory to about 1 / s tokens
+    # Real numbers per channel, twice the n complex states kept; the paper's.
+    state_dim: int = 64
+    # Of A: "inverse" (S4D-Inv, chosen and not tuned) or "linear" (S4D-Lin).
+    initialization: str = "inverse"
+    # Steps begin log-uniform between these, the paper's: a step of s scales the memory
+    # to about 1 / s tokens.
+    min_step: float = 0.001
+    max_step: float = 0.1
 
     formula: ClassVar[str] = (
         "y = GLU(gelu(K * x + D x)), "
         "K_t = 2 Re sum_n C_n (exp(s A_n) - 1) / A_n exp(s A_n t)"
     )
     cost: ClassVar[str] = "l d log l + l n d + l d^2"
+    exponent: ClassVar[float] = 1.0
 
     @nn.compact
     def __call__(
@@ -56,7 +62,9 @@ class Mixer(nn.Module):
         """Return the kernel of the past and that of the future."""
         shape = (width, self.state_dim // 2)
         rates = self._rates(shape)
-        steps = jnp.exp(self.param("ssm_log_step", self._draw_log_steps, width))
+        bounds = self.min_step, self.max_step
+        log_steps = self.param("ssm_log_step", draw_log_steps, (width, 1), *bounds)
+        steps = jnp.exp(log_steps)
         init = nn.initializers.normal(0.5**0.5)
         output_re, output_im = self.param("C", init, (2, 2, *shape))
         gain = jnp.expm1(rates * steps) / rates
@@ -73,11 +81,6 @@ class Mixer(nn.Module):
             "ssm_frequency", lambda _: jnp.broadcast_to(jnp.asarray(start), shape)
         )
         return jax.lax.complex(-jnp.exp(log_decay), frequency)
-
-    def _draw_log_steps(self, key: Array, width: int) -> Float[Array, "d 1"]:
-        """Draw one step per channel."""
-        bounds = np.log([self.min_step, self.max_step])
-        return jax.random.uniform(key, (width, 1), jnp.float32, *bounds)
 
 
 def initial_frequencies(state_dim: int, initialization: str) -> Float[np.ndarray, "n"]:

@@ -1,4 +1,4 @@
-"""S5: one state space model for all channels, diagonalised, by a parallel scan."""
+"""S5: one state space model for all channels, diagonalized, by a parallel scan."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
-from lra_fnet.mixers._recurrence import two_way_state_space
+from lra_fnet.mixers._recurrence import draw_log_steps, two_way_state_space
 from lra_fnet.model import zero_padding
 
 
@@ -18,28 +18,33 @@ class Mixer(nn.Module):
     The output is u * sigmoid(W u), u = gelu(2 Re(C h) + D x). L is complex and
     diagonal and begins as the eigenvalues of HiPPO-N, in blocks; s are learned steps,
     and the zero-order hold makes the continuous system discrete. One of each pair of
-    conjugate states is kept. Past and future share all but C.
+    conjugate states is kept. Past and future, both of them in all tasks here, share all
+    but C. Real parts of L are kept below -1e-4, an option of the released code.
 
     Parameters that begin with ssm_ are those the paper trains slowly and does not
     decay.
 
     Cost O(l n d + l d^2).
-    Smith et al., Simplified State Space Layers for Sequence Modeling (2022),
-    https://arxiv.org/abs/2208.04933, sections 3 and 4 and appendix B.
+
+    References:
+      Smith et al., Simplified State Space Layers for Sequence Modeling (2022),
+        https://arxiv.org/abs/2208.04933, sections 3 and 4 and appendix B.
     """
 
-    state_dim: int = 256  # real numbers: twice the n complex states kept
-    num_blocks: int = 8  # HiPPO matrices on the diagonal of the initial state matrix
-    min_step: float = (
-        0.001  # the steps begin log-uniform between these; a step of s scales
-    )
-    max_step: float = 0.1  # the memory to about 1 / s tokens
+    # Real numbers, twice the n complex states kept; the paper's Pathfinder runs.
+    state_dim: int = 256
+    num_blocks: int = 8  # HiPPO matrices on the diagonal of the first state matrix
+    # Steps begin log-uniform between these, the paper's: a step of s scales the memory
+    # to about 1 / s tokens.
+    min_step: float = 0.001
+    max_step: float = 0.1
 
     formula: ClassVar[str] = (
         "h_t = exp(s L) h_{t-1} + (exp(s L) - 1) / L B x_t; "
         "y = u sigmoid(W u), u = gelu(2 Re(C h) + D x)"
     )
     cost: ClassVar[str] = "l n d + l d^2"
+    exponent: ClassVar[float] = 1.0
 
     @nn.compact
     def __call__(
@@ -59,12 +64,14 @@ class Mixer(nn.Module):
     def _recurrence(
         self, width: int, eigenvalues: np.ndarray, basis: np.ndarray
     ) -> tuple[Complex[Array, "n"], Complex[Array, "d n"]]:
-        """Discretise the continuous system: decays per token, and input matrix."""
+        """Discretize the continuous system: decays per token, and input matrix."""
         real = self.param("ssm_lambda_re", lambda _: jnp.asarray(eigenvalues.real))
         imag = self.param("ssm_lambda_im", lambda _: jnp.asarray(eigenvalues.imag))
         # A real part that training pushed above 0 would make the states explode.
         rates = jax.lax.complex(jnp.minimum(real, -1e-4), imag)
-        steps = jnp.exp(self.param("ssm_log_step", self._draw_log_steps))
+        bounds = self.min_step, self.max_step
+        log_steps = self.param("ssm_log_step", draw_log_steps, rates.shape, *bounds)
+        steps = jnp.exp(log_steps)
         shape, stddev = (width, self.state_dim), width**-0.5
         input_re, input_im = self.param(
             "ssm_B", lambda key: _in_basis(basis.conj(), stddev, key, shape)
@@ -83,11 +90,6 @@ class Mixer(nn.Module):
         )
         return 2 * jax.lax.complex(output_re, output_im).swapaxes(1, 2)
 
-    def _draw_log_steps(self, key: Array) -> Float[Array, "n"]:
-        """Draw one step per complex state."""
-        bounds = np.log([self.min_step, self.max_step])
-        return jax.random.uniform(key, (self.state_dim // 2,), jnp.float32, *bounds)
-
 
 def _in_basis(
     basis: Complex[np.ndarray, "p n"], stddev: float, key: Array, shape: tuple[int, ...]
@@ -100,7 +102,7 @@ def _in_basis(
 def hippo_eigenvectors(
     state_dim: int, num_blocks: int
 ) -> tuple[Complex[np.ndarray, "n"], Complex[np.ndarray, "p n"]]:
-    """Diagonalise a block-diagonal matrix of HiPPO-N, the normal part of HiPPO-LegS.
+    """Diagonalize a block-diagonal matrix of HiPPO-N, the normal part of HiPPO-LegS.
 
     Its entries are -1/2 on the diagonal and -+ sqrt((i + 1/2) (j + 1/2)) below and
     above. Returned are the eigenvalues with positive imaginary part and, as columns,

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from lra_fnet.mixers._attention import from_heads, to_heads
-from lra_fnet.mixers._blocks import NOT_ALLOWED, Keys, attend
-from lra_fnet.mixers._chunks import join_chunks, split_chunks
+from lra_fnet.mixers._blocks import NOT_ALLOWED, Keys, attend, join_chunks, split_chunks
 from lra_fnet.model import zero_padding
 
 
@@ -17,26 +16,29 @@ class Mixer(nn.Module):
     """Mix by softmax(Q [K, S K]^T / sqrt(k)) [V, S V] within blocks, then project.
 
     S is n x n over blocks, one per head: a doubly stochastic matrix, in the limit a
-    permutation, made by Sinkhorn normalisation of exp(R / t). R comes from the sum X of
+    permutation, made by Sinkhorn normalization of exp(R / t). R comes from the sum X of
     each block's tokens by two layers, R = relu(X U + b) W. Blocks without a real token
     take no part. In training R gets Gumbel noise.
 
     Cost O(l w d + (l / w) l d + l d^2).
-    Tay et al., Sparse Sinkhorn Attention (2020), https://arxiv.org/abs/2002.11296,
-    section 3.
+
+    References:
+      Tay et al., Sparse Sinkhorn Attention (2020), https://arxiv.org/abs/2002.11296,
+        section 3.
     """
 
-    num_heads: int = 8
-    qkv_dim: int = 0  # over all heads together; 0: the width of x
-    dropout_rate: float = 0.1  # of the attention weights
-    block_size: int = 50  # w, positions
-    num_iterations: int = 8  # of the normalisation: rows, then columns
-    temperature: float = 0.75  # t; the lower, the closer S is to a permutation
+    num_heads: int = 8  # LRA
+    qkv_dim: int = 0  # over all heads together; 0: the width of x, as LRA
+    dropout_rate: float = 0.1  # of the attention weights; LRA
+    block_size: int = 50  # w, positions; LRA
+    num_iterations: int = 8  # of the normalization: rows, then columns; usual
+    temperature: float = 0.75  # t; the lower, the closer S is to a permutation; usual
 
     formula: ClassVar[str] = (
         "y = softmax(Q [K, S K]^T / sqrt(k)) [V, S V] W by blocks, S = sinkhorn(R(x))"
     )
     cost: ClassVar[str] = "l w d + (l / w) l d + l d^2"
+    exponent: ClassVar[float] = 2.0
     length_bound: ClassVar[str] = "R has a column for every block of positions"
 
     @nn.compact
@@ -68,7 +70,7 @@ class Mixer(nn.Module):
         num_blocks, width = blocks.shape[1:]
         init = nn.initializers.xavier_uniform()
         hidden = nn.relu(nn.Dense(width, kernel_init=init, name="sort_in")(blocks))
-        # No bias: it would be a constant per column, which the normalisation takes out.
+        # No bias: it would be a constant per column, which the normalization takes out.
         logits = nn.DenseGeneral(
             (self.num_heads, num_blocks),
             use_bias=False,

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from lra_fnet.mixers._attention import from_heads, to_heads
-from lra_fnet.mixers._blocks import Keys, attend
-from lra_fnet.mixers._chunks import join_chunks, split_chunks
+from lra_fnet.mixers._blocks import Keys, attend, join_chunks, split_chunks
 
 
 class Mixer(nn.Module):
@@ -20,20 +19,23 @@ class Mixer(nn.Module):
     columns share one softmax (the merged heads of section 5.2).
 
     Cost O(l (w + c l / w) d + l d^2).
-    Child et al., Generating Long Sequences with Sparse Transformers (2019),
-    https://arxiv.org/abs/1904.10509, section 4.3, fixed attention.
+
+    References:
+      Child et al., Generating Long Sequences with Sparse Transformers (2019),
+        https://arxiv.org/abs/1904.10509, section 4.3, fixed attention.
     """
 
-    num_heads: int = 8
-    qkv_dim: int = 0  # over all heads together; 0: the width of x
-    dropout_rate: float = 0.1  # of the attention weights
-    block_size: int = 50  # w, positions
-    num_summaries: int = 10  # c, positions at the start of a block
+    num_heads: int = 8  # LRA
+    qkv_dim: int = 0  # over all heads together; 0: the width of x, as LRA
+    dropout_rate: float = 0.1  # of the attention weights; LRA
+    block_size: int = 50  # w, positions; LRA
+    num_summaries: int = 10  # c, positions at the start of a block; LRA
 
     formula: ClassVar[str] = (
         "y = softmax(Q K^T / sqrt(k)) V W over own block and the first c of each"
     )
     cost: ClassVar[str] = "l (w + c l / w) d + l d^2"
+    exponent: ClassVar[float] = 2.0
 
     @nn.compact
     def __call__(

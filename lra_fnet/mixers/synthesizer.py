@@ -14,21 +14,24 @@ from lra_fnet.model import zero_padding
 class Mixer(nn.Module):
     """Mix by softmax(R) V in parallel heads, then project; R = A B^T per head.
 
-    R is a parameter, l x l of rank r (factorised random), or whole where r is 0
+    R is a parameter, l x l of rank r (factorized random), or whole where r is 0
     (random). It is the same for the batch, so its softmax is computed once.
 
-    Cost O(l^2 d + l d^2), 2 l r h or l^2 h parameters among others.
-    Tay et al., Synthesizer (2020), https://arxiv.org/abs/2005.00743, sections 3.3 and
-    3.4.
+    Cost O(l^2 d + l d^2), 2 l r h or l^2 h parameters among others, h heads.
+
+    References:
+      Tay et al., Synthesizer (2020), https://arxiv.org/abs/2005.00743, sections 3.3
+        and 3.4.
     """
 
-    num_heads: int = 8
-    qkv_dim: int = 0  # over all heads together; 0: the width of x
-    dropout_rate: float = 0.1  # of the attention weights
-    rank: int = 32  # r, of R; 0: not factorised
+    num_heads: int = 8  # LRA
+    qkv_dim: int = 0  # over all heads together; 0: the width of x, as LRA
+    dropout_rate: float = 0.1  # of the attention weights; LRA
+    rank: int = 32  # r, of R; 0: not factorized. LRA's text config
 
     formula: ClassVar[str] = "y = softmax(A B^T) V W, A and B learned"
     cost: ClassVar[str] = "l^2 d + l d^2"
+    exponent: ClassVar[float] = 2.0
     length_bound: ClassVar[str] = "A and B have a row for every position"
 
     @nn.compact
@@ -36,7 +39,7 @@ class Mixer(nn.Module):
         self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
     ) -> Float[Array, "b l d"]:
         """Weigh the real positions."""
-        # LRA: whole matrices, added to Q K^T: its keys for the factorised mode are
+        # LRA: whole matrices, added to Q K^T: its keys for the factorized mode are
         # where nothing reads them.
         value = to_heads(zero_padding(x, mask), self.num_heads, self.qkv_dim, "value")
         scores = self._scores(x.shape[1])

@@ -7,23 +7,26 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.mixers._softmax import attend_by_head
+from lra_fnet.mixers._tiled_attention import attend_by_head
 
 
 class Mixer(nn.Module):
     """Mix by softmax(Q K^T / sqrt(k)) V in parallel heads, then project.
 
     Cost O(l^2 d + l d^2).
-    Vaswani et al., Attention Is All You Need (2017),
-    https://arxiv.org/abs/1706.03762, section 3.2.
+
+    References:
+      Vaswani et al., Attention Is All You Need (2017),
+        https://arxiv.org/abs/1706.03762, section 3.2.
     """
 
-    num_heads: int = 8
-    qkv_dim: int = 0  # over all heads together; 0: the width of x
-    dropout_rate: float = 0.1  # of the attention weights
+    num_heads: int = 8  # LRA
+    qkv_dim: int = 0  # over all heads together; 0: the width of x, as LRA
+    dropout_rate: float = 0.1  # of the attention weights; LRA
 
     formula: ClassVar[str] = "y = softmax(Q K^T / sqrt(k)) V W"
     cost: ClassVar[str] = "l^2 d + l d^2"
+    exponent: ClassVar[float] = 2.0
 
     @nn.compact
     def __call__(

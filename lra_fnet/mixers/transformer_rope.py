@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.mixers._attention import from_heads, to_heads
-from lra_fnet.mixers._rotation import rotated
+from lra_fnet.mixers._attention import from_heads, rotated, to_heads
 
 IMPLEMENTATIONS = ("auto", "cudnn", "xla")
 
@@ -19,21 +18,24 @@ class Mixer(nn.Module):
     R turns the pair of channels j of the vector at position n by the angle
     n base^(-2 j / k), so that scores depend on positions by their difference alone.
 
-    Cost O(l^2 d + l d^2); memory O(l d) in a fused kernel, O(l^2) in XLA's.
-    Su et al., RoFormer (2021), https://arxiv.org/abs/2104.09864, section 3.2.
-    Pairs are channels j and j + k / 2 instead of 2 j and 2 j + 1, which a permutation
-    of the projections makes up for.
+    Pairs are channels j and j + k / 2 instead of the paper's 2 j and 2 j + 1, which a
+    permutation of the projections makes up for. Attention weights have no dropout,
+    unlike LRA's: fused kernels have none.
 
-    LRA: attention weights without dropout, which fused kernels do not have.
+    Cost O(l^2 d + l d^2); memory O(l d) in a fused kernel, O(l^2) in XLA's.
+
+    References:
+      Su et al., RoFormer (2021), https://arxiv.org/abs/2104.09864, section 3.2.
     """
 
-    num_heads: int = 8
-    qkv_dim: int = 0  # over all heads together; 0: the width of x
-    rotary_base: float = 1e4  # ratio of the slowest to the fastest turn
+    num_heads: int = 8  # LRA
+    qkv_dim: int = 0  # over all heads together; 0: the width of x, as LRA
+    rotary_base: float = 1e4  # ratio of the slowest to the fastest turn; the paper's
     implementation: str = "auto"  # "xla"; "cudnn", which computes in bfloat16; "auto"
 
     formula: ClassVar[str] = "y = softmax(R(Q) R(K)^T / sqrt(k)) V W"
     cost: ClassVar[str] = "l^2 d + l d^2"
+    exponent: ClassVar[float] = 2.0
 
     @nn.compact
     def __call__(

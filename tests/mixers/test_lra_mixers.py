@@ -62,7 +62,7 @@ def everything(length=LENGTH):
     return jnp.ones((BATCH, length), bool)
 
 
-def initialised(mixer, length=LENGTH):
+def initialized(mixer, length=LENGTH):
     """Parameters drawn without running the mixer; some weights are far from equal."""
     x = jax.ShapeDtypeStruct((BATCH, length, WIDTH), jnp.float32)
     mask = jax.ShapeDtypeStruct((BATCH, length), bool)
@@ -131,7 +131,7 @@ def sparse_pattern(fields):
 def test_blocks_equal_dense_attention_with_their_pattern(name, pattern):
     mask = some_mask()
     x, mixer = some_x(), small(name)
-    params = initialised(mixer)
+    params = initialized(mixer)
     allowed = pattern(SMALL[name]) & real_keys(mask)
     expected = projected(params, dense_attention(*heads_of(params, x), allowed))
     assert_equal_where_real(apply(mixer, params, x, mask), expected, mask)
@@ -141,7 +141,7 @@ def test_blocks_equal_dense_attention_with_their_pattern(name, pattern):
 def test_longformer_equals_dense_attention_with_a_window_and_the_first(window_size):
     mask = some_mask()
     x, mixer = some_x(), small("longformer", window_size=window_size)
-    params = initialised(mixer)
+    params = initialized(mixer)
     distance = np.abs(POSITIONS[:, None] - POSITIONS)
     allowed = (distance <= window_size // 2) | (POSITIONS == 0)
     heads = dense_attention(*heads_of(params, x), allowed & real_keys(mask))
@@ -156,7 +156,7 @@ def test_longformer_equals_dense_attention_with_a_window_and_the_first(window_si
 def test_bigbird_equals_dense_attention_with_its_blocks():
     mask = some_mask()
     x, mixer, fields = some_x(), small("bigbird"), SMALL["bigbird"]
-    params = initialised(mixer)
+    params = initialized(mixer)
     block = POSITIONS // fields["block_size"]
     near = np.abs(block[:, None] - block) <= 1
     is_global = block < 2
@@ -184,7 +184,7 @@ def test_bigbird_draws_the_blocks_that_window_and_globals_leave():
 
 def test_bigbird_with_few_blocks_reads_everything():
     x, mask, mixer = some_x(), some_mask(), small("bigbird", block_size=10)
-    params = initialised(mixer)
+    params = initialized(mixer)
     expected = dense_attention(*heads_of(params, x), real_keys(mask))
     assert_equal_where_real(
         apply(mixer, params, x, mask), projected(params, expected), mask
@@ -194,7 +194,7 @@ def test_bigbird_with_few_blocks_reads_everything():
 def test_linformer_equals_attention_to_sums_of_the_real_tokens():
     mask = some_mask()
     x, mixer = some_x(), small("linformer")
-    params = initialised(mixer)
+    params = initialized(mixer)
     query, key, value = heads_of(params, x)
     sums = np.asarray(params["params"]["over_length"], np.float64)
     sums = sums.T * np.asarray(mask)[:, None, None]  # (b, 1, r, l)
@@ -204,7 +204,7 @@ def test_linformer_equals_attention_to_sums_of_the_real_tokens():
 
 def test_linformer_of_full_rank_can_be_softmax_attention():
     x, mixer = some_x(), small("linformer", rank=LENGTH)
-    params = initialised(mixer)
+    params = initialized(mixer)
     params["params"]["over_length"] = jnp.eye(LENGTH)
     expected = projected(params, dense_attention(*heads_of(params, x), 1))
     np.testing.assert_allclose(
@@ -216,7 +216,7 @@ def test_linformer_of_full_rank_can_be_softmax_attention():
 def test_synthesizer_equals_the_softmax_of_its_matrix(rank):
     mask = some_mask()
     x, mixer = some_x(), small("synthesizer", rank=rank)
-    params = initialised(mixer)
+    params = initialized(mixer)
     leaves = {
         k: np.asarray(v, np.float64)
         for k, v in params["params"].items()
@@ -239,7 +239,7 @@ def kernel_reference(query, key, value, mask):
 def test_linear_transformer_equals_the_sum_over_pairs():
     mask = some_mask()
     x, mixer = some_x(), small("linear_transformer")
-    params = initialised(mixer)
+    params = initialized(mixer)
     query, key, value = heads_of(params, x)
     query, key = (np.where(z > 0, z + 1, np.exp(z)) for z in (query, key))
     expected = projected(params, kernel_reference(query, key, value, mask))
@@ -249,7 +249,7 @@ def test_linear_transformer_equals_the_sum_over_pairs():
 def test_performer_equals_the_sum_over_pairs_of_its_features():
     mask = some_mask()
     x, mixer = some_x(), small("performer")
-    params = initialised(mixer)
+    params = initialized(mixer)
     query, key, value = heads_of(params, x)
     head_dim = query.shape[-1]
     directions = orthogonal_directions(head_dim, 12, layer_seed(0, ()))
@@ -263,7 +263,7 @@ def test_performer_equals_the_sum_over_pairs_of_its_features():
 
 def test_performer_tends_to_softmax_attention_as_features_grow():
     x, mask = some_x(scale=0.2), some_mask()
-    params = initialised(small("performer"))
+    params = initialized(small("performer"))
     expected = dense_attention(*heads_of(params, x), real_keys(mask))
     expected = projected(params, expected)[np.asarray(mask)]
     errors = []
@@ -277,7 +277,7 @@ def test_performer_tends_to_softmax_attention_as_features_grow():
 def test_performer_survives_vectors_whose_exponentials_overflow():
     x, mask, mixer = some_x(scale=100.0), some_mask(), small("performer")
     loss = jax.jit(lambda params: jnp.sum(jnp.sin(apply(mixer, params, x, mask))))
-    value, gradients = jax.value_and_grad(loss)(initialised(mixer))
+    value, gradients = jax.value_and_grad(loss)(initialized(mixer))
     assert bool(jnp.isfinite(value))
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(gradients))
 
@@ -321,7 +321,7 @@ def test_reformer_equals_dense_attention_over_its_hashes(num_hashes, chunk_size)
     mask = some_mask()
     x = some_x()
     mixer = small("reformer", chunk_size=chunk_size, num_hashes=num_hashes)
-    params = initialised(mixer)
+    params = initialized(mixer)
     query, key, value = shared_heads(params, x)
     num_chunks = -(-LENGTH // chunk_size)
     rotations = mixer.apply(
@@ -336,7 +336,7 @@ def test_reformer_equals_dense_attention_over_its_hashes(num_hashes, chunk_size)
 
 def test_reformer_tends_to_attention_between_all_pairs_as_hashes_grow():
     x, mask = some_x(), some_mask()
-    params = initialised(small("reformer"))
+    params = initialized(small("reformer"))
     not_oneself = ~np.eye(LENGTH, dtype=bool)
     expected = dense_attention(*shared_heads(params, x), not_oneself & real_keys(mask))
     expected = projected(params, expected)[np.asarray(mask)]
@@ -350,7 +350,7 @@ def test_reformer_tends_to_attention_between_all_pairs_as_hashes_grow():
 
 def test_reformer_draws_other_hashes_for_every_training_step():
     x, mask, mixer = some_x(), some_mask(), small("reformer")
-    params = initialised(mixer)
+    params = initialized(mixer)
     train = jax.jit(partial(mixer.apply, train=True))
     first, again, other = (
         train(params, x, mask, rngs={"dropout": jax.random.key(seed)})
@@ -376,7 +376,7 @@ def sinkhorn_reference(logits, has_tokens, num_iterations):
 def test_sinkhorn_equals_attention_to_own_and_sorted_blocks():
     mask = some_mask()
     x, mixer, block = some_x(), small("sinkhorn"), 5
-    params = initialised(mixer)
+    params = initialized(mixer)
     real = np.pad(np.asarray(mask), ((0, 0), (0, 3)))
     blocks = np.pad(np.asarray(x, np.float64), ((0, 0), (0, 3), (0, 0)))
     blocks = (blocks * real[..., None]).reshape(BATCH, 8, block, WIDTH)
@@ -451,7 +451,7 @@ def test_keys_sorted_by_a_permutation_are_those_of_the_block_it_names():
 @pytest.mark.parametrize("name", SMALL)
 def test_padding_reaches_no_real_token_in_any_block(name):
     x, mask, mixer = some_x(), some_mask(), small(name)
-    params = initialised(mixer)
+    params = initialized(mixer)
     poisoned = jnp.where(mask[..., None], x, 1e3)
     clean, dirty = (apply(mixer, params, value, mask) for value in (x, poisoned))
     assert np.abs(clean - dirty)[np.asarray(mask)].max() < 1e-5
@@ -467,7 +467,7 @@ def test_gradients_are_finite_and_reach_every_parameter_of_many_blocks(name):
     def gradients(both):
         return jnp.sum(jnp.sin(mixer.apply(*both, mask, train=False)))
 
-    for path, leaf in jax.tree.leaves_with_path(gradients((initialised(mixer), x))):
+    for path, leaf in jax.tree.leaves_with_path(gradients((initialized(mixer), x))):
         assert bool(jnp.isfinite(leaf).all()), path
         assert float(jnp.abs(leaf).max()) > 0, path
 
@@ -475,7 +475,7 @@ def test_gradients_are_finite_and_reach_every_parameter_of_many_blocks(name):
 @pytest.mark.parametrize("name", ["local", "linformer", "synthesizer", "performer"])
 def test_bfloat16_is_close_to_float32(name):
     x, mask, mixer = some_x(), some_mask(), small(name)
-    params = mixer.init(jax.random.key(1), x, mask, train=False)
+    params = initialized(mixer)
     wide = apply(mixer, params, x, mask)
     narrow = apply(mixer, params, x.astype(jnp.bfloat16), mask)
     assert narrow.dtype == jnp.bfloat16

@@ -89,8 +89,8 @@ def _forward(rate, query, key, value, mask, dropout_key):
         return jax.lax.cond(is_read, add, lambda old, _: old, so_far, tile), None
 
     column = (len(query), 1)
-    no_values = jnp.zeros((len(query), value.shape[1]))
-    nothing = no_values, jnp.full(column, LOWEST), jnp.zeros(column)
+    no_values = _zeros((len(query), value.shape[1]))
+    nothing = no_values, _zeros(column) + LOWEST, _zeros(column)
     tiles = _tiles(len(query), key, value, mask)
     (mixed, highest, total), _ = jax.lax.scan(add_unless_padding, nothing, tiles)
     mixed = (mixed / total).astype(value.dtype)
@@ -119,14 +119,14 @@ def _backward(rate, saved, gradient):
         return by_query, (_product(by_score.T, query), by_value)
 
     def leave(by_query, tile):
-        return by_query, tuple(jnp.zeros(x.shape) for x in tile[1:3])
+        return by_query, tuple(_zeros(x.shape) for x in tile[1:3])
 
     def add_unless_padding(by_query, tile):
         is_read, *tile = tile
         return jax.lax.cond(is_read, add, leave, by_query, tile)
 
     tiles = _tiles(len(query), key, value, mask)
-    by_query, others = jax.lax.scan(add_unless_padding, jnp.zeros(query.shape), tiles)
+    by_query, others = jax.lax.scan(add_unless_padding, _zeros(query.shape), tiles)
     by_key, by_value = (x.reshape(-1, x.shape[-1]) for x in others)
     gradients = (by_query, by_key, by_value)
     return *(g.astype(query.dtype) for g in gradients), None, None
@@ -154,6 +154,11 @@ def _kept(rate, key, number, shape):
 def _scores(query, key, mask):
     """Return the logits (l, m) in float32."""
     return jnp.where(mask, _product(query, key.T), LOWEST)
+
+
+def _zeros(shape):
+    """Return zeros in float32, also where JAX's default is wider."""
+    return jnp.zeros(shape, jnp.float32)
 
 
 def _product(a, b):
