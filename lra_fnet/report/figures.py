@@ -117,7 +117,8 @@ class Panel(NamedTuple):
 
 def overview(panels: Sequence[Panel]) -> str:
     """Return an SVG file: accuracies with intervals, a panel a task."""
-    with rc_context({**STYLE, "svg.hashsalt": "overview"}):
+    style: dict[Any, Any] = {**STYLE, "svg.hashsalt": "overview"}
+    with rc_context(style):
         height = 1.1 + 0.28 * max(len(panel.rows) for panel in panels)
         size = (2.6 * len(panels), height)
         figure = Figure(figsize=size, layout="constrained")
