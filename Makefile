@@ -3,18 +3,12 @@
 python := .venv/bin/python
 all_tasks := $(filter-out __init__ common grid,$(basename $(notdir $(wildcard configs/*.py))))
 
-ifndef accel
-accel := $(shell if [ -e /proc/driver/nvidia/version ]; then echo cuda13; \
-  elif [ -e /dev/accel0 ] || [ -n "$$TPU_NAME" ]; then echo tpu; else echo cpu; fi)
-endif
-ifeq ($(filter $(accel),cpu cuda13 tpu),)
-$(error unknown accel "$(accel)"; choose cpu, cuda13 or tpu)
-endif
+accel := $(or $(accel),$(shell if [ -e /proc/driver/nvidia/version ]; then echo cuda13; \
+  elif [ -e /dev/accel0 ] || [ -n "$$TPU_NAME" ]; then echo tpu; else echo cpu; fi))
+$(if $(filter $(accel),cpu cuda13 tpu),,$(error unknown accel "$(accel)"; choose cpu, cuda13 or tpu))
 ifdef task
 .DEFAULT_GOAL := train
-ifeq ($(filter $(task),$(all_tasks)),)
-$(error unknown task "$(task)"; have: $(all_tasks). For example: make task=listops)
-endif
+$(if $(filter $(task),$(all_tasks)),,$(error unknown task "$(task)"; have: $(all_tasks). For example: make task=listops))
 endif
 
 # Earlier names of two variables.
@@ -24,7 +18,7 @@ $(foreach v,mixer mixers,$(if $($(v)),,$(eval $(v) := $($(subst mixer,model,$(v)
 quoted = '$(subst ','\'',$(1))'
 given = $(foreach v,$(1),$(if $($(v)),$(call quoted,--$(v)=$($(v)))))
 of_run := task recipe source data
-verb = @echo "python -m lra_fnet $(1)" && exec $(python) -m lra_fnet $(1)
+verb = @echo python -m lra_fnet $(1) && exec $(python) -m lra_fnet $(1)
 
 .PHONY: help train data check-data export eval table report speed speed-compare \
   speed-fourier mixers models docs check-mixer conform new-mixer smoke test test-all \
@@ -32,10 +26,10 @@ verb = @echo "python -m lra_fnet $(1)" && exec $(python) -m lra_fnet $(1)
 .NOTPARALLEL:
 
 help:
-	@sed -n '/^## /s/^## //p' Makefile
+	@sed -n '/^## /s/^## //p' Makefile | sed 's/ALL_TASKS/$(all_tasks)/'
 
-## make task=TASK            train and evaluate FNet, print the result; TASK is one of
-##                           listops text retrieval image pathfinder pathx
+## make task=TASK            train and evaluate FNet, print the result
+##   TASK                    ALL_TASKS
 ##   mixer=transformer       another mixer: make mixers lists them
 ##   recipe=quick            quick (default on CPUs), lra2020 (default elsewhere), strong
 ##   seed=0 seeds=5          five seeds from there, trained together
