@@ -18,11 +18,11 @@ $(foreach v,mixer mixers,$(if $($(v)),,$(eval $(v) := $($(subst mixer,model,$(v)
 quoted = '$(subst ','\'',$(1))'
 given = $(foreach v,$(1),$(if $($(v)),$(call quoted,--$(v)=$($(v)))))
 of_run := task recipe source data
+# Public data sets come through TensorFlow Datasets, installed when they are asked for.
+tfds := $(if $(and $(filter text image,$(or $(task),text)),$(filter tfds,$(or $(source),tfds))),.venv/installed-data)
 verb = @echo python -m lra_fnet $(1) && exec $(python) -m lra_fnet $(1)
 
-.PHONY: help train data check-data export eval table report speed speed-compare \
-  speed-fourier mixers models docs check-mixer conform new-mixer smoke test test-all \
-  lint format size lock clean
+.PHONY: $(shell sed -n 's/^\([a-z][a-z -]*\):.*/\1/p' Makefile)
 .NOTPARALLEL:
 
 help:
@@ -37,7 +37,7 @@ help:
 ##   workdir=DIR             folder of the run; the same command resumes it
 ##   parity=params           sizes with the base Transformer's number of parameters
 ##   flags="--config.train.num_steps=100"   any key of configs/common.py
-train: .venv/installed-$(accel) $(if $(filter tfds,$(or $(source),tfds)),$(if $(filter text image,$(task)),.venv/installed-data))
+train: .venv/installed-$(accel) $(tfds)
 	$(call verb,train $(call given,$(of_run) mixer seed seeds workdir parity) $(flags))
 
 ## make eval workdir=RUN     evaluate a finished run again
@@ -46,7 +46,8 @@ eval: .venv/installed-$(accel)
 
 ## make data [task=TASK]     prepare data, print a summary
 ## make check-data           verify prepared data; make export task= [to=]: for TFDS
-data check-data export: .venv/installed-$(accel) .venv/installed-data
+export: .venv/installed-data
+data check-data export: .venv/installed-$(accel) $(tfds)
 	@for task in $(or $(task),$(all_tasks)); do $(python) -m lra_fnet data --task=$$task \
 	  $(call given,recipe source data to) $(if $(filter check-data,$@),--check) \
 	  $(if $(filter export,$@),--export=$(or $(format),tfds)) $(flags) || failed=1; \
@@ -55,7 +56,7 @@ data check-data export: .venv/installed-$(accel) .venv/installed-data
 ## make table                run what is missing of a table; stop and repeat as you like
 ##   tasks= mixers= recipe= seeds= sources="text=folder:DIR" shard=3/16 dry=1 retry=0
 table: .venv/installed-$(accel)
-	$(if $(or $(filter text image,$(or $(tasks),$(task),text))),$(if $(filter-out 0,$(dry)),,-@$(MAKE) --no-print-directory .venv/installed-data))
+	$(if $(dry)$(sources),,$(if $(filter text image,$(or $(tasks),$(task),text)),-@$(MAKE) --no-print-directory .venv/installed-data))
 	$(call verb,table $(if $(tasks),,$(if $(task),--tasks=$(task))) $(call given,tasks mixers recipe seeds sources shard parity) \
 	  $(if $(filter-out 0,$(dry)),--dry) $(if $(filter 0,$(retry)),--no-retry) $(flags))
 
