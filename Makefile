@@ -14,7 +14,7 @@ endif
 # Earlier names of two variables.
 $(foreach v,mixer mixers,$(if $($(v)),,$(eval $(v) := $($(subst mixer,model,$(v))))))
 
-# What was given of these variables, as flags of the same names; values may have spaces.
+# Variables that were given, as flags of the same names; values may have spaces.
 quoted = '$(subst ','\'',$(1))'
 given = $(foreach v,$(1),$(if $($(v)),$(call quoted,--$(v)=$($(v)))))
 of_run := task recipe source data
@@ -22,7 +22,7 @@ of_run := task recipe source data
 tfds := $(if $(and $(filter text image,$(or $(task),text)),$(filter tfds,$(or $(source),tfds))),.venv/installed-data)
 verb = @echo python -m lra_fnet $(1) && exec $(python) -m lra_fnet $(1)
 
-.PHONY: $(shell sed -n 's/^\([a-z][a-z -]*\):.*/\1/p' Makefile)
+.PHONY: $(shell sed -n 's/^\([a-z][a-z -]*\):\([^=].*\)*$$/\1/p' Makefile)
 .NOTPARALLEL:
 
 help:
