@@ -3,39 +3,33 @@
 python := .venv/bin/python
 all_tasks := $(filter-out __init__ common grid,$(basename $(notdir $(wildcard configs/*.py))))
 
-ifndef accel
-accel := $(shell if [ -e /proc/driver/nvidia/version ]; then echo cuda13; \
-  elif [ -e /dev/accel0 ] || [ -n "$$TPU_NAME" ]; then echo tpu; else echo cpu; fi)
-endif
-ifeq ($(filter $(accel),cpu cuda13 tpu),)
-$(error unknown accel "$(accel)"; choose cpu, cuda13 or tpu)
-endif
+accel := $(or $(accel),$(shell if [ -e /proc/driver/nvidia/version ]; then echo cuda13; \
+  elif [ -e /dev/accel0 ] || [ -n "$$TPU_NAME" ]; then echo tpu; else echo cpu; fi))
+$(if $(filter $(accel),cpu cuda13 tpu),,$(error unknown accel "$(accel)"; choose cpu, cuda13 or tpu))
 ifdef task
 .DEFAULT_GOAL := train
-ifeq ($(filter $(task),$(all_tasks)),)
-$(error unknown task "$(task)"; have: $(all_tasks). For example: make task=listops)
-endif
+$(if $(filter $(task),$(all_tasks)),,$(error unknown task "$(task)"; have: $(all_tasks). For example: make task=listops))
 endif
 
 # Earlier names of two variables.
-$(foreach name,mixer mixers,$(if $($(name)),,$(eval $(name) := $($(subst mixer,model,$(name))))))
+$(foreach v,mixer mixers,$(if $($(v)),,$(eval $(v) := $($(subst mixer,model,$(v))))))
 
-# What was given of these variables, as flags of the same names; values may have spaces.
+# Variables that were given, as flags of the same names; values may have spaces.
 quoted = '$(subst ','\'',$(1))'
-given = $(foreach name,$(1),$(if $($(name)),$(call quoted,--$(name)=$($(name)))))
+given = $(foreach v,$(1),$(if $($(v)),$(call quoted,--$(v)=$($(v)))))
 of_run := task recipe source data
-verb = @echo "python -m lra_fnet $(1)" && exec $(python) -m lra_fnet $(1)
+# Public data sets come through TensorFlow Datasets, installed when they are asked for.
+tfds := $(if $(and $(filter text image,$(or $(task),text)),$(filter tfds,$(or $(source),tfds))),.venv/installed-data)
+verb = @echo python -m lra_fnet $(1) && exec $(python) -m lra_fnet $(1)
 
-.PHONY: help train data check-data export eval table report speed speed-compare \
-  speed-fourier mixers models docs check-mixer conform new-mixer smoke test test-all \
-  lint format size lock clean
+.PHONY: $(shell sed -n 's/^\([a-z][a-z -]*\):\([^=].*\)*$$/\1/p' Makefile)
 .NOTPARALLEL:
 
 help:
-	@sed -n '/^## /s/^## //p' Makefile
+	@sed -n '/^## /s/^## //p' Makefile | sed 's/ALL_TASKS/$(all_tasks)/'
 
-## make task=TASK            train and evaluate FNet, print the result; TASK is one of
-##                           listops text retrieval image pathfinder pathx
+## make task=TASK            train and evaluate FNet, print the result
+##   TASK                    ALL_TASKS
 ##   mixer=transformer       another mixer: make mixers lists them
 ##   recipe=quick            quick (default on CPUs), lra2020 (default elsewhere), strong
 ##   seed=0 seeds=5          five seeds from there, trained together
@@ -43,7 +37,7 @@ help:
 ##   workdir=DIR             folder of the run; the same command resumes it
 ##   parity=params           sizes with the base Transformer's number of parameters
 ##   flags="--config.train.num_steps=100"   any key of configs/common.py
-train: .venv/installed-$(accel) $(if $(filter tfds,$(or $(source),tfds)),$(if $(filter text image,$(task)),.venv/installed-data))
+train: .venv/installed-$(accel) $(tfds)
 	$(call verb,train $(call given,$(of_run) mixer seed seeds workdir parity) $(flags))
 
 ## make eval workdir=RUN     evaluate a finished run again
@@ -52,7 +46,8 @@ eval: .venv/installed-$(accel)
 
 ## make data [task=TASK]     prepare data, print a summary
 ## make check-data           verify prepared data; make export task= [to=]: for TFDS
-data check-data export: .venv/installed-$(accel) .venv/installed-data
+export: .venv/installed-data
+data check-data export: .venv/installed-$(accel) $(tfds)
 	@for task in $(or $(task),$(all_tasks)); do $(python) -m lra_fnet data --task=$$task \
 	  $(call given,recipe source data to) $(if $(filter check-data,$@),--check) \
 	  $(if $(filter export,$@),--export=$(or $(format),tfds)) $(flags) || failed=1; \
@@ -61,7 +56,7 @@ data check-data export: .venv/installed-$(accel) .venv/installed-data
 ## make table                run what is missing of a table; stop and repeat as you like
 ##   tasks= mixers= recipe= seeds= sources="text=folder:DIR" shard=3/16 dry=1 retry=0
 table: .venv/installed-$(accel)
-	$(if $(or $(filter text image,$(or $(tasks),$(task),text))),$(if $(filter-out 0,$(dry)),,-@$(MAKE) --no-print-directory .venv/installed-data))
+	$(if $(dry)$(sources),,$(if $(filter text image,$(or $(tasks),$(task),text)),-@$(MAKE) --no-print-directory .venv/installed-data))
 	$(call verb,table $(if $(tasks),,$(if $(task),--tasks=$(task))) $(call given,tasks mixers recipe seeds sources shard parity) \
 	  $(if $(filter-out 0,$(dry)),--dry) $(if $(filter 0,$(retry)),--no-retry) $(flags))
 

@@ -1,4 +1,4 @@
-"""The rows and columns of the tables: what `make table` runs and the report shows.
+"""The rows of the tables: what `make table` runs and the report shows.
 
 make table dry=1                          list what there is to run
 make table tasks=listops mixers="fnet transformer" recipe=quick seeds=3
@@ -6,8 +6,6 @@ make table tasks=listops mixers="fnet transformer" recipe=quick seeds=3
 
 from collections.abc import Mapping
 from typing import Any
-
-TASKS = ("listops", "text", "retrieval", "image", "pathfinder", "pathx")
 
 # FNet, and the eleven models of LRA's own table in its order.
 MIXERS = (

@@ -25,7 +25,7 @@ def pathfinder_config() -> ConfigDict:
     config = common_config()
     config.task = "pathfinder"
     config.data.source = "generated"  # or "official": the release's images; "sample"
-    config.data.directory = ""  # of the release or its archive
+    config.data.directory = ""  # a folder above the release
     config.data.size = 32  # pixels; 32, 64, 128 (Path-X) or 256
     config.data.difficulty = "hard"  # curves of 14 dashes; "intermediate" 9, "easy" 6
     config.data.seed = 0  # of the generated images

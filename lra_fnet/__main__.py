@@ -1,13 +1,15 @@
 """The command line: `python -m lra_fnet VERB ...`, or `lra-fnet VERB ...`.
 
 Each verb imports what it needs when it runs: the report needs no JAX, and `--help` is
-quick. What a user can mend ends in one line; LRA_DEBUG=1 shows the traceback.
+quick. What a user can fix ends in one line; LRA_DEBUG=1 shows the traceback.
 """
 
 import argparse
 import difflib
 import os
+import shlex
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,14 +29,12 @@ def train(arguments: Arguments) -> None:
     """Train and evaluate a mixer on a task; prints the result."""
     from lra_fnet import hosts
     from lra_fnet.config import resolve
-    from lra_fnet.hardware import set_up
     from lra_fnet.result import render
     from lra_fnet.rules import match_parameters
     from lra_fnet.train import train_and_evaluate
     from lra_fnet.workdir import default_workdir
 
-    with hosts.joined():
-        set_up()
+    with hosts.joined(tell):
         config = chosen_config(arguments)
         if arguments.parity:
             match_parameters(config)
@@ -89,31 +89,27 @@ def report(arguments: Arguments) -> int:
     """Write a page, tables and a data frame of all results."""
     from lra_fnet.report.page import write_report
 
-    return write_report(arguments.runs.split(), arguments.to)
+    return write_report(shlex.split(arguments.runs), arguments.to)
 
 
 def speed(arguments: Arguments) -> int:
     """Measure speed and memory of mixers against length."""
-    from lra_fnet.hardware import set_up
     from lra_fnet.speed.bench import measure_all
 
-    set_up()
     return measure_all(arguments)
 
 
-def speed_compare(arguments: Arguments) -> None:
+def speed_compare(arguments: Arguments) -> int:
     """Measure FNet against its published formula, attention and a plain trainer."""
-    from lra_fnet.hardware import set_up
     from lra_fnet.speed.compare import compare_all
 
-    set_up()
-    compare_all(arguments)
+    return compare_all(arguments)
 
 
 def speed_fourier(arguments: Arguments) -> None:
     """Measure which Fourier algorithm is fastest on this machine."""
     from lra_fnet.hardware import set_up
-    from lra_fnet.speed.transform import measure_transforms
+    from lra_fnet.speed.fourier import measure_transforms
 
     set_up()
     measure_transforms(arguments)
@@ -135,8 +131,10 @@ def mixers(arguments: Arguments) -> None:
 
 def check_mixer(arguments: Arguments) -> None:
     """Check a mixer, or all of them, against the contract."""
+    from lra_fnet.hardware import set_up
     from lra_fnet.mixers.contract import check_and_print
 
+    set_up()
     end_if_failed(check_and_print(arguments.mixer))
 
 
@@ -232,7 +230,7 @@ def speed_flags(parser: argparse.ArgumentParser) -> None:
 def speed_compare_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `speed-compare`."""
     parser.add_argument("--sections", default="", help="default: all")
-    parser.add_argument("--task", default="text", help="whose sizes the models have")
+    parser.add_argument("--task", default="", help="whose sizes; default: three")
     parser.add_argument("--to", type=folder, default=Path("runs/speed"))
 
 
@@ -305,9 +303,9 @@ def chosen_config(arguments: Arguments) -> Any:
 
 def default_recipe() -> str:
     """Choose a recipe by the devices JAX sees, and say why."""
-    import jax
+    from lra_fnet.hardware import first_device
 
-    device = jax.devices()[0]
+    device = first_device()
     if device.platform == "cpu":
         recipe, why = "quick", "JAX sees only CPUs (recipe=lra2020: the LRA budget)"
     else:
@@ -390,51 +388,64 @@ def main(typed: Sequence[str] | None = None) -> int:
     """Run a command line; return the exit status."""
     arguments = parse(sys.argv[1:] if typed is None else typed)
     function, _ = VERBS[arguments.verb]
+    prepare_caches()
     try:
         return function(arguments) or 0
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on", file=sys.stderr)
-        return 130
-    except Exception as error:
-        if os.environ.get("LRA_DEBUG"):
-            raise
-        status, line = ending(error)
-        print(line, file=sys.stderr)
-        return status
+    except (KeyboardInterrupt, Exception) as error:
+        return tell(error)
 
 
-def ending(error: Exception) -> tuple[int, str]:
-    """Return exit status and last line for an error that a user can mend.
+def prepare_caches() -> None:
+    """Let Numba work in a checkout that cannot be written; others need no JAX here."""
+    if not os.access(Path(__file__).parent, os.W_OK):
+        from lra_fnet.hardware import keep_numba_programs
 
-    Raises:
-      Exception: the error itself, if it is a fault of this program.
+        keep_numba_programs()
+
+
+def tell(error: BaseException) -> int:
+    """Print what ended the program; return the exit status.
+
+    A fault of the program itself is printed with its traceback.
     """
+    status, line = ending(error)
+    if line is None or os.environ.get("LRA_DEBUG"):
+        traceback.print_exception(error)
+    else:
+        print(line, file=sys.stderr)
+    return status
+
+
+def ending(error: BaseException) -> tuple[int, str | None]:
+    """Return exit status and last line for what a user can fix, None for a fault."""
     from lra_fnet.train import Interrupted  # JAX is loaded wherever these are raised
     from lra_fnet.workdir import FolderLocked
     from tasks import DataError
 
     match error:
+        case KeyboardInterrupt():
+            return 130, "\nstopped; repeat the command to resume"
         case Interrupted():
-            return 128 + error.signal_number, f"\n{error}: the same command goes on"
+            return 128 + error.signal_number, f"\n{error}; repeat the command to resume"
         case FolderLocked():
             return IN_USE, f"error: the workdir is in use by process {error}"
         case DataError():
             return NO_DATA, f"error: {error}"
-    if is_mendable(error):
-        return 1, f"error: {error}"
-    raise error
+    return 1, f"error: {error}" if is_fixable(error) else None
 
 
-def is_mendable(error: Exception) -> bool:
+def is_fixable(error: BaseException) -> bool:
     """Tell an error that names what the user can change from a fault in the code."""
     from lra_fnet.checkpoint import CheckpointError
     from lra_fnet.hardware import OutOfMemory, is_out_of_memory
+    from lra_fnet.hosts import HostError, LaunchError
     from lra_fnet.logbook import NotFinite
     from lra_fnet.result import BadFile
     from lra_fnet.workdir import WorkdirError
 
-    own = (BadFile, CheckpointError, NotFinite, OutOfMemory, WorkdirError)
-    return isinstance(error, (*own, OSError, ValueError)) or is_out_of_memory(error)
+    run = (CheckpointError, HostError, LaunchError, NotFinite, OutOfMemory)
+    fixable = (*run, BadFile, OSError, ValueError, WorkdirError)
+    return isinstance(error, fixable) or is_out_of_memory(error)
 
 
 if __name__ == "__main__":

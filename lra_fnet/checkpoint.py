@@ -15,11 +15,11 @@ from typing import Any
 import flax.serialization
 import flax.struct
 import jax
-import numpy as np
 
 from lra_fnet import hosts
 from lra_fnet.step import Best, TrainState
 
+LOG = logging.getLogger(__name__)
 KEPT = 2  # the newest, and one before it should the newest turn out unreadable
 SUFFIX = ".msgpack"
 DIGEST_BYTES = 32
@@ -89,51 +89,46 @@ class Checkpoints:
             newest = f"the one of step {kept[0]:,}" if kept else "none yet"
             raise CheckpointError(
                 f"cannot write a checkpoint to {self._folder}: {error.strerror}; the "
-                f"last good one is kept ({newest}). Make room and run the same command "
-                "to go on"
+                f"last good one is kept ({newest}). Free some space and repeat the "
+                "command to resume"
             ) from error
 
     def restore(self, like: Snapshot) -> Snapshot | None:
         """Return the newest intact snapshot, None where there is no checkpoint.
 
         `like` gives structure, shapes, dtypes and shardings. Of several hosts the first
-        one chooses.
+        one reads for all.
 
         Raises:
           CheckpointError: there are checkpoints and none is intact.
-          HostError: another host cannot read what the first has.
+          HostError: the first host has raised that.
         """
-        snapshot = hosts.on_first("restore", lambda: self._newest(like))
-        own_step = None if snapshot is None else _step_of(snapshot)
-        step = hosts.from_first("restored step", own_step)
-        if step is None:
+        plain = _without_keys(like)
+        own = hosts.on_first(lambda: self._newest(plain))
+        payload = hosts.bytes_from_first(own or b"")
+        if not payload:
             return None
-        return hosts.together("read", lambda: snapshot or self._same(step, like))
+        arrays = flax.serialization.from_bytes(plain, payload)
+        return jax.tree.map(_onto_device, like, arrays)
 
-    def _newest(self, like: Snapshot) -> Snapshot | None:
-        """Return the newest intact snapshot."""
+    def _newest(self, like: Snapshot) -> bytes | None:
+        """Return the bytes of the newest snapshot that is intact and fits `like`."""
         steps = self.steps()
         for step in steps:
             try:
-                return self._read(step, like)
+                payload = self._read(step)
+                flax.serialization.from_bytes(like, payload)
+                return payload
             except (OSError, ValueError, KeyError) as error:
-                logging.getLogger(__name__).warning("cannot read checkpoint %d: %s", step, error)
+                logging.getLogger(__name__).warning(
+                    "cannot read checkpoint %d: %s", step, error
+                )
         if steps:
             raise CheckpointError(
                 f"no checkpoint in {self._folder} can be read (tried steps {steps}); "
                 "delete that folder to train from the start"
             )
         return None
-
-    def _same(self, step: int, like: Snapshot) -> Snapshot:
-        """Return the snapshot that the first host has read."""
-        try:
-            return self._read(step, like)
-        except (OSError, ValueError, KeyError) as error:
-            raise CheckpointError(
-                f"cannot read checkpoint {step} ({error}); {self._folder} must be the "
-                "same folder on all hosts"
-            ) from error
 
     def _write(self, step: int, arrays: Snapshot) -> None:
         """Write one file, then delete those that are no longer kept."""
@@ -152,8 +147,8 @@ class Checkpoints:
         for old in self.steps()[KEPT:]:
             (self._folder / f"{old}{SUFFIX}").unlink()
 
-    def _read(self, step: int, like: Snapshot) -> Snapshot:
-        """Read one file onto the devices.
+    def _read(self, step: int) -> bytes:
+        """Return the arrays of one file as bytes.
 
         Raises:
           ValueError: the bytes are not those that were written.
@@ -162,13 +157,7 @@ class Checkpoints:
         digest, payload = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
         if hashlib.sha256(payload).digest() != digest:
             raise ValueError("sha256 differs")
-        arrays = flax.serialization.from_bytes(_without_keys(like), payload)
-        return jax.tree.map(_onto_device, like, arrays)
-
-
-def _step_of(snapshot: Snapshot) -> int:
-    """Return the steps that a snapshot has taken."""
-    return int(np.asarray(snapshot.state.step)[0])
+        return payload
 
 
 def _without_keys(snapshot: Snapshot) -> Snapshot:

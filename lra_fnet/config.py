@@ -58,13 +58,15 @@ def load_config(
         if key in changes:
             raise ValueError(f"no flag sets {key}; write {key}={changes[key]}")
     config = recipe_config(task, recipe)
-    of_mixers = {key for key in changes if key.startswith("mixers.")}
-    for key in changes.keys() - of_mixers:
-        set_key(config, key, changes[key])
-    for name in {*config_layers(config), *(key.split(".")[1] for key in of_mixers)}:
+    of_mixers = {k: changes.pop(k) for k in [*changes] if k.startswith("mixers.")}
+    for key, value in changes.items():
+        set_key(config, key, value)
+    layers = config_layers(config)
+    of_mixers = {section_key(key, layers): value for key, value in of_mixers.items()}
+    for name in {*map(section, layers), *(key.split(".")[1] for key in of_mixers)}:
         add_mixer(config, name)
-    for key in of_mixers:
-        set_key(config, key, changes[key])
+    for key, value in of_mixers.items():
+        set_key(config, key, value)
     check_config(config)
     return config.lock()
 
@@ -147,22 +149,38 @@ def config_layers(config: ConfigDict) -> tuple[str, ...]:
     )
 
 
+def section(name: str) -> str:
+    """Return the key of a mixer's section: dots, as in module names, can be no keys.
+
+    >>> section("package.module")
+    'package/module'
+    """
+    return name.replace(".", "/")
+
+
+def section_key(key: str, names: Iterable[str]) -> str:
+    """Return the key of a hyperparameter that was typed as `mixers.NAME.KEY`.
+
+    >>> section_key("mixers.package.module.rank", ["package.module"])
+    'mixers.package/module.rank'
+    """
+    for name in names:
+        if key.startswith(f"mixers.{name}."):
+            return key.replace(name, section(name), 1)
+    return key
+
+
 def add_mixer(config: ConfigDict, name: str) -> None:
-    """Give a mixer its section of the config.
+    """Give a mixer, named by its section, its section of the config.
 
     Its values are the defaults of its class, unless the recipe says otherwise for all
-    mixers (`every_mixer`). A mixer of another package is named after its module, whose
-    dots no key may have, so it keeps its values to itself: see `mixer_values`.
+    mixers (`every_mixer`).
 
     Raises:
       ValueError: no such mixer, or a field of it without a default.
     """
-    if "." in name:
-        mixer_class(name)
-    elif name not in config.mixers:
-        config.mixers[name] = ConfigDict(
-            default_values(name, config.every_mixer.to_dict())
-        )
+    values = default_values(name.replace("/", "."), config.every_mixer)
+    config.mixers[name] = ConfigDict(values)
 
 
 def default_values(name: str, common: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
@@ -182,16 +200,10 @@ def default_values(name: str, common: Mapping[str, Any] | ConfigDict) -> dict[st
     return fields | {key: common[key] for key in common if key in fields}
 
 
-def mixer_values(config: ConfigDict, name: str) -> dict[str, Any]:
-    """Return the hyperparameters of a mixer in a config."""
-    if "." in name:
-        return default_values(name, config.every_mixer.to_dict())
-    return config.mixers[name].to_dict()
-
-
 def config_mixers(config: ConfigDict) -> dict[str, dict[str, Any]]:
     """Return the hyperparameters of the mixers that the layers use, by name."""
-    return {name: mixer_values(config, name) for name in set(config_layers(config))}
+    names = set(config_layers(config))
+    return {name: config.mixers[section(name)].to_dict() for name in names}
 
 
 # ---------------------------------------------------------------------------
@@ -275,13 +287,34 @@ def resolve(config: ConfigDict) -> dict[str, Any]:
 
 
 def as_config(resolved: Resolved) -> ConfigDict:
-    """Return the locked config that was resolved, less the mixers of other packages.
+    """Return the locked config that was resolved.
 
-    Their names have dots, which no key of a config may have, and their values are the
-    defaults of their classes.
+    Raises:
+      ValueError: it has other keys than this version's config; names them.
     """
-    mixers = {k: v for k, v in resolved["mixers"].items() if "." not in k}
+    check_keys(resolved)
+    mixers = {section(name): values for name, values in resolved["mixers"].items()}
     return ConfigDict({**resolved, "mixers": mixers, "every_mixer": {}}).lock()
+
+
+def check_keys(resolved: Resolved) -> None:
+    """Check that a resolved config has the keys of this version, no less and no more.
+
+    Raises:
+      ValueError: names the keys that are missing or unknown.
+    """
+    kept = ("task", "recipe", "mixer", "hybrid")
+    if not all(resolved.get(key) for key in kept):
+        raise ValueError(f"a config of another version, without {' or '.join(kept)}")
+    task, recipe, mixer, hybrid = (resolved[key] for key in kept)
+    changes = {f"hybrid.{key}": value for key, value in hybrid.items()}
+    depth = {"num_layers": resolved.get("num_layers", 1)}
+    today = resolve(load_config(task, recipe, {"mixer": mixer, **changes, **depth}))
+    keys, known = dict(_leaves(resolved)).keys(), dict(_leaves(today)).keys()
+    faults = [f"it lacks {key}" for key in sorted(known - keys)]
+    faults += [f"it has {key}" for key in sorted(keys - known)]
+    if faults:
+        raise ValueError(f"the config is of another version: {', '.join(faults)}")
 
 
 def config_hash(resolved: Resolved) -> str:
@@ -392,7 +425,7 @@ def make_program(config: ConfigDict, task: Task) -> "Program":
         schedule=schedule,
         mesh=mesh,
         micro_batches=micro_batches or batch_size // examples_at_once(mesh, batch_size),
-        compiler_options=fastest_options(),
+        compiler_options=fastest_options(mesh),
     )
 
 

@@ -17,7 +17,6 @@ import json
 import os
 import shutil
 import time
-import zipfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -266,7 +265,7 @@ def open_cache(task: Task, folder: Path) -> Dataset:
       DataError: names the file that is missing, damaged or not of this task.
     """
     manifest = _read_manifest(folder)
-    remedy = "delete this folder and run again to make it anew"
+    remedy = "delete this folder and repeat the command to remake it"
     if manifest["provenance"] != json.loads(_canonical_json(dict(task.provenance))):
         raise DataError(f"{folder} was made with other options or code: {remedy}")
     for name, digest in _checksums(folder).items():

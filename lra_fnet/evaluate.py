@@ -69,10 +69,7 @@ class Evaluator:
             call = self._calls(len(split.labels))[0]
             compiled = self._program_for(params, split, call)
             fits = call_memory(compiled) <= usable_memory(mesh)
-            if (
-                all(hosts.exchange("evaluation fits", fits))
-                or self._batch_size == mesh.size
-            ):
+            if all(hosts.exchange(fits)) or self._batch_size == mesh.size:
                 return
             self._compiled.clear()
             self._batch_size = max(self._batch_size // 2, mesh.size)

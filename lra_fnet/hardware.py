@@ -1,25 +1,37 @@
-"""The machine: its devices, their memory, and how process and compiler are set up."""
+"""The machine: devices and memory, the process, the compiler, caches."""
 
+import atexit
+import contextlib
 import ctypes
 import functools
 import hashlib
 import os
+import shutil
 import sys
+import tempfile
 import time
 import zlib
 from pathlib import Path
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
+import jax.extend.backend
+from jax.sharding import Mesh, SingleDeviceSharding
 from jax.stages import Compiled
+
+# -- Devices and memory ----------------------------------------------------------------
+
+
+# Calls dispatched beyond the one that computes: enough to keep a device busy, few
+# enough that a stop signal is answered soon.
+CALLS_AHEAD = 2
 
 
 class OutOfMemory(Exception):
     """A computation does not fit into the memory of its devices."""
 
 
-def is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error is the allocator's, which has no type of its own."""
     return isinstance(error, OutOfMemory) or (
         isinstance(error, jax.errors.JaxRuntimeError)
@@ -27,9 +39,24 @@ def is_out_of_memory(error: Exception) -> bool:
     )
 
 
-# Calls dispatched beyond the one that computes: enough to keep a device busy, few
-# enough that a stop signal is answered soon.
-CALLS_AHEAD = 2
+def first_device() -> jax.Device:
+    """Return the first device of the platform that JAX has, or was told to take.
+
+    Raises:
+      ValueError: it has no such platform here; names those it has.
+    """
+    try:
+        return jax.devices()[0]
+    except (AssertionError, RuntimeError) as error:
+        asked = jax.config.values["jax_platforms"]
+        if not asked:
+            raise
+        jax.config.update("jax_platforms", None)
+        have = ", ".join(jax.extend.backend.backends())
+        reason = f" ({error})" if str(error) else "; change JAX_PLATFORMS"
+        raise ValueError(
+            f"JAX has no platform {asked!r} here; have: {have}{reason}"
+        ) from error
 
 
 def describe_device(mesh: Mesh) -> dict[str, Any]:
@@ -38,14 +65,18 @@ def describe_device(mesh: Mesh) -> dict[str, Any]:
     The CPU cores are those of this host.
     """
     device = mesh.devices.flat[0]
-    kind = processor_name() if device.platform == "cpu" else device.device_kind
     return {
         "platform": device.platform,
-        "kind": kind,
+        "kind": processor_name() if is_cpu(mesh) else device.device_kind,
         "count": mesh.size,
         "hosts": len({device.process_index for device in mesh.devices.flat}),
         "cpu_cores": len(os.sched_getaffinity(0)),
     }
+
+
+def is_cpu(mesh: Mesh) -> bool:
+    """Tell whether the devices of a mesh are CPUs."""
+    return mesh.devices.flat[0].platform == "cpu"
 
 
 def peak_memory(compiled: Compiled) -> dict[str, Any]:
@@ -54,7 +85,8 @@ def peak_memory(compiled: Compiled) -> dict[str, Any]:
     An accelerator's allocator knows its peak. A CPU has no such allocator, so there it
     is the compiler's figure for one training call: arguments, results, temporaries.
     """
-    statistics = jax.local_devices()[0].memory_stats() or {}
+    sharding = jax.tree.leaves(compiled.output_shardings)[0]
+    statistics = next(iter(sharding.addressable_devices)).memory_stats() or {}
     if "peak_bytes_in_use" in statistics:
         return {"bytes": statistics["peak_bytes_in_use"], "method": "allocator peak"}
     return {"bytes": call_memory(compiled), "method": "compiled memory analysis"}
@@ -79,7 +111,7 @@ def usable_memory(mesh: Mesh) -> int:
     An accelerator's allocator tells its limit; CPU devices share the machine's memory.
     """
     device, *others = mesh.local_devices
-    if device.platform != "cpu":
+    if not is_cpu(mesh):
         limit = (device.memory_stats() or {}).get("bytes_limit", 0)
         return int(0.9 * limit) or sys.maxsize
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -91,7 +123,7 @@ def examples_at_once(mesh: Mesh, batch_size: int) -> int:
 
     On CPUs one on each device, since its numbers stay in a core's cache; elsewhere all.
     """
-    return mesh.size if mesh.devices.flat[0].platform == "cpu" else batch_size
+    return mesh.size if is_cpu(mesh) else batch_size
 
 
 def default_steps_per_call(mesh: Mesh) -> int:
@@ -100,20 +132,73 @@ def default_steps_per_call(mesh: Mesh) -> int:
     On an accelerator dispatch costs more than a small model's step, so many. On CPUs a
     step takes far longer, and a signal is answered sooner after one.
     """
-    return 1 if mesh.devices.flat[0].platform == "cpu" else 100
+    return 1 if is_cpu(mesh) else 100
 
+
+def processor_name() -> str:
+    """Return the processor's model name where the system tells it."""
+    lines = _processor_lines("model name")
+    return lines[0].split(":")[1].strip() if lines else "cpu"
+
+
+def processor_kind() -> str:
+    """Return a short name for all processors with the same model and instructions."""
+    lines = _processor_lines("model name", "flags")
+    text = "\n".join(sorted(set(lines))) or " ".join(os.uname())
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _processor_lines(*names: str) -> list[str]:
+    """Return what Linux says under these names, a line for every core."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [line for line in lines if line.startswith(names)]
+
+
+# -- The process -----------------------------------------------------------------------
 
 # XLA on CPUs runs a Fourier transform that follows other work on one thread. Devices of
 # their own keep several cores busy; more than these were not measured to pay.
 MOST_CPU_DEVICES = 8
 
+# JAX's options that change numbers, with the values that all results were made with.
+NUMERICS = {
+    "jax_default_matmul_precision": None,
+    "jax_default_prng_impl": "threefry2x32",
+    "jax_enable_x64": False,
+    "jax_high_dynamic_range_gumbel": False,
+    "jax_numpy_dtype_promotion": "standard",
+    "jax_random_seed_offset": 0,
+    "jax_softmax_custom_jvp": False,
+    "jax_threefry_partitionable": True,
+}
+
 
 def set_up() -> None:
-    """Use every core, keep freed memory and compiled programs."""
+    """Fix what changes numbers, use every core, keep memory and compiled programs.
+
+    Raises:
+      ValueError: the environment asks for other numbers, or for a platform that JAX
+        has not got here.
+    """
+    fix_numerics()
     use_every_core()
     keep_compiled_programs()
-    if jax.default_backend() == "cpu":
+    if first_device().platform == "cpu":
         keep_freed_memory()
+
+
+def fix_numerics() -> None:
+    """Set JAX's options that change numbers, so that equal configs train equally.
+
+    Raises:
+      ValueError: an environment variable asks for another value.
+    """
+    for name, value in NUMERICS.items():
+        typed = os.environ.get(name.upper())
+        if typed and jax.config.values[name] != value:
+            raise ValueError(f"{name.upper()}={typed} would change results; unset it")
+        jax.config.update(name, value)
 
 
 def use_every_core() -> None:
@@ -126,33 +211,9 @@ def use_every_core() -> None:
         jax.config.update("jax_num_cpu_devices", min(cores, MOST_CPU_DEVICES))
 
 
-_INFORMATION = Path("/proc/cpuinfo")  # of Linux
-
-
-def processor_name() -> str:
-    """Return the processor's model name where the system tells it."""
-    names = [line.split(":")[1].strip() for line in _lines("model name")]
-    return names[0] if names else "cpu"
-
-
-def processor_kind() -> str:
-    """Return a short name for all processors with the same model and instructions."""
-    lines = _lines("model name", "flags")
-    text = "\n".join(sorted(set(lines))) or " ".join(os.uname())
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _lines(*names: str) -> list[str]:
-    """Return what the system says under these names, a line for every core."""
-    if not _INFORMATION.exists():
-        return []
-    lines = _INFORMATION.read_text().splitlines()
-    return [line for line in lines if line.startswith(names)]
-
-
-# Names and numbers of glibc's malloc.h.
+# Numbers of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
-_SETTINGS = {
+_ALLOCATOR = {
     _M_MMAP_MAX: 0,  # large blocks too come from the heap
     _M_ARENA_MAX: 1,  # one heap, so that what one thread frees another can use
     _M_TRIM_THRESHOLD: -1,  # give nothing back
@@ -165,8 +226,10 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    return all(mallopt(name, value) == 1 for name, value in _SETTINGS.items())
+    return all(mallopt(name, value) == 1 for name, value in _ALLOCATOR.items())
 
+
+# -- The compiler ----------------------------------------------------------------------
 
 # jaxlib 0.10 hands reductions on CPUs to a library, YNN, that wants whole arrays, so
 # that LayerNorm no longer fuses with what is around it; docs/performance.md has what
@@ -174,17 +237,17 @@ def keep_freed_memory() -> bool:
 WITHOUT_YNN = ("xla_cpu_experimental_ynn_fusion_type", "")
 
 
-@functools.cache
-def fastest_options() -> tuple[tuple[str, str], ...]:
-    """Return compiler options as pairs of name and value; those XLA knows."""
-    if jax.default_backend() != "cpu" or not is_known(*WITHOUT_YNN):
+def fastest_options(mesh: Mesh) -> tuple[tuple[str, str], ...]:
+    """Return compiler options for these devices, as pairs; those that XLA knows."""
+    if not is_cpu(mesh) or not is_known(mesh.devices.flat[0], *WITHOUT_YNN):
         return ()
     return (WITHOUT_YNN,)
 
 
-def is_known(name: str, value: str) -> bool:
-    """Tell whether this XLA has an option; other versions may not."""
-    nothing = jax.jit(lambda: 0).lower()
+@functools.cache
+def is_known(device: jax.Device, name: str, value: str) -> bool:
+    """Tell whether the XLA of a device has an option; other versions may not."""
+    nothing = jax.jit(lambda: 0, out_shardings=SingleDeviceSharding(device)).lower()
     try:
         nothing.compile(compiler_options={name: value})
     except jax.errors.JaxRuntimeError:
@@ -192,24 +255,46 @@ def is_known(name: str, value: str) -> bool:
     return True
 
 
-FOLDER = Path(".cache", "jax")
+# -- Caches ----------------------------------------------------------------------------
+
+SHORTEST_SECONDS = 0.1  # what compiles faster is not kept
 CHECKED = "checked"  # a file; entries older than it are known to be whole
-SHORTEST_COMPILATION = 0.1  # seconds; what compiles faster is not kept
 
 
-def keep_compiled_programs(folder: Path = FOLDER) -> None:
+def keep_compiled_programs() -> None:
     """Keep compiled programs in a folder; JAX_COMPILATION_CACHE_DIR names another.
 
-    Machines that share the folder share the programs of processors of one kind alone:
-    those for a CPU hold its own instructions.
+    Programs for a CPU hold its own instructions, so each kind has a folder of its own.
     """
-    if jax.config.values["jax_compilation_cache_dir"] is None:
-        own = str(folder / processor_kind())
-        jax.config.update("jax_compilation_cache_dir", own)
-    jax.config.update(
-        "jax_persistent_cache_min_compile_time_secs", SHORTEST_COMPILATION
-    )
-    drop_torn_entries(Path(jax.config.values["jax_compilation_cache_dir"]))
+    folder = jax.config.values["jax_compilation_cache_dir"]
+    if folder is None:
+        folder = str(cache_folder("jax") / processor_kind())
+        jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST_SECONDS)
+    with contextlib.suppress(OSError):  # JAX reads it all the same
+        drop_torn_entries(Path(folder))
+
+
+def keep_numba_programs() -> None:
+    """Have Numba keep its programs where it can write; to be called before its import.
+
+    It fails where neither the code's own folder nor the home can be written.
+    """
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder("numba")))
+
+
+def cache_folder(name: str) -> Path:
+    """Return a folder for what saves time: here, at home, or of this process alone."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    for parent in (Path(".cache"), Path(home, "lra_fnet")):
+        folder = parent.absolute() / name
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+            return folder
+    temporary = tempfile.mkdtemp(prefix=f"lra_fnet-{name}-")
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    return Path(temporary)
 
 
 def drop_torn_entries(folder: Path) -> None:
@@ -229,11 +314,7 @@ def drop_torn_entries(folder: Path) -> None:
 
 
 def _is_torn(entry: Path) -> bool:
-    """Tell whether a compressed file ends too early.
-
-    JAX compresses by zlib, or by zstandard where that is installed, which is not
-    looked into.
-    """
+    """Tell whether a file ends too early, if JAX has compressed it by zlib."""
     content = entry.read_bytes()
     if content[:1] != b"\x78":
         return not content

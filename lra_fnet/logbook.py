@@ -24,7 +24,7 @@ Record = dict[str, Any]
 class Logbook:
     """Write the events of a run to `<workdir>/metrics.jsonl`, and show them.
 
-    Going on from a checkpoint drops the events after it, since they happen again.
+    Resuming from a checkpoint drops the events after it, since they happen again.
     """
 
     def __init__(self, workdir: Path, step: int, num_steps: int, tensorboard: bool):
@@ -133,7 +133,7 @@ def _event_writer(workdir: Path, step: int) -> Any:
     """Return a TensorBoard writer (tensorboardX, which needs no TensorFlow)."""
     from tensorboardX import SummaryWriter
 
-    # purge_step hides the events that happen again after going on from a checkpoint.
+    # purge_step hides the events that happen again after resuming from a checkpoint.
     return SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
 
 

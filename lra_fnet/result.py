@@ -437,6 +437,8 @@ class SpeedResult(File):
     """ok, or a word for why there are no numbers, such as out of memory."""
     reason: Annotated[str, Field(title="a text")]
     """Why the batch is smaller, or there are no numbers; or empty."""
+    limit_seconds: Amount | None = None
+    """Seconds a process may take; a measurement that takes longer is slow."""
     device: Device
     """What computed."""
     versions: Texts = {}
@@ -485,6 +487,11 @@ def problem(error: pydantic.ValidationError) -> str:
     return f"{name} is {_shown(first['input'])}; {must}"
 
 
+def json_schema(kind: str) -> dict[str, Any]:
+    """Return the JSON Schema of a kind of file, one of FILES, for other programs."""
+    return FILES[kind].model_json_schema()
+
+
 def fields(kind: type[Record], prefix: str = "") -> Iterator[tuple[str, str, str]]:
     """Yield every field: its dotted name, what it must be, what it means.
 
@@ -497,11 +504,6 @@ def fields(kind: type[Record], prefix: str = "") -> Iterator[tuple[str, str, str
         yield f"{name}{star}", must, field.description or ""
         if inside:
             yield from fields(inside, f"{name}{path}.")
-
-
-def json_schema(kind: type[File]) -> dict[str, Any]:
-    """Return the JSON Schema of a file, for other programs."""
-    return kind.model_json_schema(by_alias=True)
 
 
 def _title(annotation: Any) -> str:

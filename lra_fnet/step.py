@@ -22,8 +22,8 @@ from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from lra_fnet.dropout import dropout_key
 from lra_fnet.hosts import put
-from lra_fnet.optimizer import descent_direction
 from lra_fnet.metrics import Sums, classification_sums
+from lra_fnet.optimizer import descent_direction
 
 # An array; JAX rebuilds its trees with placeholders of other types in the same places.
 Leaf = Any

@@ -67,7 +67,7 @@ from tasks import DataError, make_task
 
 
 class Interrupted(Exception):
-    """A signal stopped the run; it can go on from its checkpoint."""
+    """A signal stopped the run; it can resume from its checkpoint."""
 
     def __init__(self, signal_number: int, step: int):
         super().__init__(f"stopped at step {step:,}; the checkpoint is saved")
@@ -79,7 +79,7 @@ def train_and_evaluate(
 ) -> list[Result]:
     """Train, select by validation, test once; return one result for each seed.
 
-    Goes on from the newest checkpoint in `workdir`; a finished run is not repeated. A
+    Resumes from the newest checkpoint in `workdir`; a finished run is not repeated. A
     run that fails leaves `failure.json` there, which the next attempt removes. Of
     several hosts the first one writes and returns results; the others return none.
 
@@ -97,7 +97,7 @@ def train_and_evaluate(
     """
     check_config(config)
     with contextlib.ExitStack() as stack:
-        hosts.on_first("lock", lambda: stack.enter_context(FolderLock(workdir)))
+        hosts.on_first(lambda: stack.enter_context(FolderLock(workdir)))
         stack.enter_context(_failure_recorded(config, workdir))
         return _train_and_evaluate(config, workdir, parity, stack)
 
@@ -110,11 +110,11 @@ def _train_and_evaluate(
     folders = result_folders(workdir, seeds)
     task = make_task(config.task, **config.data)
     _check_same_run(identity, workdir)
-    dataset = hosts.first_then_others("data", lambda: load_dataset(task, data_root()))
+    dataset = hosts.together(lambda: load_dataset(task, data_root()))
     _check_same_data(dataset)
     print(dataset.summary())
-    hosts.on_first("claim", lambda: claim(workdir, identity, dataset.checksum))
-    if hosts.from_first("finished", bool(finished_results(folders))):
+    hosts.on_first(lambda: claim(workdir, identity, dataset.checksum))
+    if hosts.exchange(bool(finished_results(folders)))[0]:
         print(f"{workdir} holds the finished run; delete it to train again")
         return finished_results(folders) or []
 
@@ -141,7 +141,7 @@ def _train_and_evaluate(
         else SilentLogbook()
     )
     if step:
-        log.say(f"going on from step {step:,} of {num_steps:,} in {workdir}")
+        log.say(f"resuming from step {step:,} of {num_steps:,} in {workdir}")
 
     # -- Compile ---------------------------------------------------------------------
     compile_started = time.monotonic()
@@ -197,9 +197,9 @@ def _train_and_evaluate(
             if evaluate or save:
                 progress.restart_clock()
             if stopped_by and not last:
-                hosts.together("stop", checkpoints.wait)
+                hosts.together(checkpoints.wait)
                 raise Interrupted(stopped_by, step)
-    hosts.together("end", checkpoints.wait)
+    hosts.together(checkpoints.wait)
 
     # -- Test, once ------------------------------------------------------------------
     test, answers = evaluator(best.params, test_split)
@@ -299,12 +299,12 @@ def compile_training(
     Raises:
       OutOfMemory: not even single examples fit.
     """
-    usable = min(hosts.exchange("usable memory", usable_memory(program.mesh)))
+    usable = min(hosts.exchange(usable_memory(program.mesh)))
     while True:
         traced = Program.train.trace(program, *call)
         lowered = traced.lower()
         compiled = program.compile(lowered)
-        needed = max(hosts.exchange("needed memory", call_memory(compiled)))
+        needed = max(hosts.exchange(call_memory(compiled)))
         if fixed or needed <= usable:
             return program, compiled, _step_flops(program, traced, lowered)
         batch = call[-2].shape[-1] // program.mesh.size  # examples on one device
@@ -331,7 +331,6 @@ def _check_same_run(identity: dict[str, Any], workdir: Path) -> None:
         "compute alone"
     )
     hosts.check_equal(
-        "run",
         {**placeless(identity), "workdir": str(workdir)},
         lambda first, other: f"{', '.join(differences(first, other))}; {remedy}",
     )
@@ -344,7 +343,6 @@ def _check_same_data(dataset: Dataset) -> None:
       HostError: they have not; names both.
     """
     hosts.check_equal(
-        "data",
         dataset.checksum,
         lambda first, other: (
             f"their data, here in {dataset.folder}, have checksums {first} and {other}"

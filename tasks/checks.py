@@ -2,16 +2,17 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
 from tasks import DataError, Split, Task
+from tasks.task import Splits
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """Hold what was checked, whether it holds, and what was found."""
+    """The outcome of one check."""
 
     name: str
     passed: bool
@@ -29,7 +30,7 @@ LEAST_SHARE = 0.25
 MOST_REPEATED = 0.01
 
 
-def check_splits(task: Task, splits: Mapping[str, Split]) -> Iterator[Finding]:
+def check_splits(task: Task, splits: Splits) -> Iterator[Finding]:
     """Yield the outcome of every check of a task's splits."""
     for name, split in splits.items():
         yield _balance(task, name, split)
@@ -39,7 +40,6 @@ def check_splits(task: Task, splits: Mapping[str, Split]) -> Iterator[Finding]:
 
 
 def _balance(task: Task, name: str, split: Split) -> Finding:
-    """Check that no class is missing or rare."""
     shares = np.bincount(split.labels, minlength=task.num_classes) / len(split)
     least, most = float(shares.min()), float(shares.max())
     passed = least >= LEAST_SHARE / task.num_classes
@@ -57,7 +57,7 @@ def _empty(task: Task, name: str, split: Split) -> Finding:
     return Finding(f"empty or constant, {name}", constant == 0, detail)
 
 
-def _repeats(task: Task, splits: Mapping[str, Split]) -> Iterator[Finding]:
+def _repeats(task: Task, splits: Splits) -> Iterator[Finding]:
     """Check that few examples repeat one of their own split or of another."""
     digests = {name: _digests(split) for name, split in splits.items()}
     if task.validation_is_test:
@@ -77,14 +77,12 @@ def _repeats(task: Task, splits: Mapping[str, Split]) -> Iterator[Finding]:
 
 
 def _digests(split: Split) -> list[bytes]:
-    """Return a hash of each example's inputs."""
     return [
         hashlib.blake2b(row.tobytes(), digest_size=12).digest() for row in split.inputs
     ]
 
 
-def _labels(task: Task, splits: Mapping[str, Split]) -> Finding:
-    """Compare with what can be recomputed."""
+def _labels(task: Task, splits: Splits) -> Finding:
     if task.verify is None:
         detail = "the input does not determine its label: nothing to recompute"
         return Finding("labels", True, detail)

@@ -39,9 +39,7 @@ def export_tfds(
         name=name,
         version=VERSION,
         features=features,
-        split_datasets={
-            name: _Examples(split) for name, split in splits.items()
-        },
+        split_datasets={name: _Examples(split) for name, split in splits.items()},
         data_dir=folder,
         disable_shuffling=True,
         description=f"{task.name} of the Long Range Arena, {checksum}",
@@ -51,7 +49,7 @@ def export_tfds(
 
 @dataclasses.dataclass(frozen=True)
 class _Examples:
-    """Yield number and example of a split in order, as often as asked to."""
+    """Numbered examples of a split, as often as they are asked for."""
 
     split: Split
 

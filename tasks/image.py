@@ -1,4 +1,4 @@
-"""Image: which of ten kinds of things is in a grey picture, read pixel by pixel.
+"""Image: which of ten kinds of things is in a gray picture, read pixel by pixel.
 
 Vocabulary (256 ids): the brightness of a pixel, 0 black to 255 white, of pictures of
 32 x 32 pixels, row by row; there is no padding. The pictures are CIFAR-10.
@@ -7,38 +7,37 @@ Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009;
 Tay et al., Long Range Arena: A Benchmark for Efficient Transformers, 2020.
 """
 
-import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from tasks._image import pictures
-from tasks._image.sample import MAX_VALIDATION, SAMPLE_VERSION, make_sample
-from tasks._pixel_readers import readers
-from tasks._public import check_options
-from tasks._release.files import describe_file
-from tasks.task import Split, Task
+import numpy as np
 
-__all__ = ["make_task"]
+from tasks.sources import folder
+from tasks.sources.folder import CIFAR, gray, num_pictures
+from tasks.sources.release import describe_file
+from tasks.sources.tfds import load_tfds
+from tasks.task import (
+    DataError,
+    Split,
+    Splits,
+    Task,
+    check_choice,
+    check_range,
+    lazily,
+)
+
+TITLE = "Image"
+ORDER = 4
 
 # Raise it with every change that makes other examples from the same pictures.
 _VERSION = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Cut:
-    """Say what is made of the pictures.
-
-    Attributes:
-      num_train: bound on the training pictures; 0 is none.
-      num_validation: the last training pictures, which are kept for validation.
-      num_test: bound on the test pictures; 0 is none.
-    """
-
-    num_train: int
-    num_validation: int
-    num_test: int
+# Raise it with every change that makes other made-up pictures.
+_SAMPLE = "sample 1"
+# Most of the sample's training pictures that are validation.
+_SAMPLE_VALIDATION = 120
 
 
 def make_task(
@@ -59,77 +58,89 @@ def make_task(
         hundred made-up pictures.
       directory: TFDS's data_dir, "" being its default; or a folder or archive of
         data_batch_{1..5}.bin and test_batch.bin, or of {train,test}_images.npy, uint8
-        (n, 32, 32) in grey or (n, 32, 32, 3) in colour, and {train,test}_labels.npy.
-      num_train: at most so many training examples; 0 is all.
+        (n, 32, 32) in gray or (n, 32, 32, 3) in color, and {train,test}_labels.npy.
+      num_train: at most so many examples; 0 is all.
+      num_test: likewise.
       num_validation: examples taken from training; of the sample, at most a fifth.
-      num_test: at most so many test examples; 0 is all.
 
     Raises:
       ValueError: an option is out of its range.
       DataError: there is no such folder.
     """
-    numbers = {
-        "num_train": (num_train, 0),
-        "num_validation": (num_validation, 1),
-        "num_test": (num_test, 0),
-    }
-    check_options(source, directory, numbers)
-    _check_rest(num_validation)
-    if source == "sample":
-        num_validation = min(num_validation, MAX_VALIDATION)
+    check_choice("source", source, ("tfds", "folder", "sample"))
+    check_range(0, num_train=num_train, num_test=num_test)
+    check_range(1, num_pictures("train") - 1, num_validation=num_validation)
     load, data = _find(source, directory)
-    cut = Cut(num_train, num_validation, num_test)
+    if source == "sample":
+        num_validation = min(num_validation, _SAMPLE_VALIDATION)
+    cut = {
+        "num_train": num_train,
+        "num_validation": num_validation,
+        "num_test": num_test,
+    }
     return Task(
         name="image",
         vocab_size=256,
-        num_classes=pictures.NUM_CLASSES,
-        max_length=pictures.SIDE**2,
+        num_classes=folder.NUM_CLASSES,
+        max_length=folder.SIDE**2,
         source=source,
-        provenance={"version": _VERSION, "data": data, **dataclasses.asdict(cut)},
+        provenance={"version": _VERSION, "data": data, **cut},
         read=functools.partial(_read, load, cut),
-        trivial_baselines=readers,
+        trivial_baselines=lazily("tasks.trivial", "pixel_baselines"),
         # LRA: has the same ids, but takes black, id 0, for padding and masks it.
         pad_id=None,
     )
 
 
-def _check_rest(num_validation: int) -> None:
-    """Raise ValueError where validation leaves nothing to train on."""
-    num_images = 5 * pictures.BATCH
-    if num_validation >= num_images:
-        raise ValueError(
-            f"num_validation is {num_validation}, but must be below {num_images}"
-        )
-
-
-_Load = Callable[[], dict[str, Split]]
+_Load = Callable[[], Splits]
 
 
 def _find(source: str, directory: str) -> tuple[_Load, Any]:
     """Return what reads the pictures of a source, and what determines their bytes."""
     if source == "sample":
-        return make_sample, f"sample {SAMPLE_VERSION}"
+        return lazily("tasks.samples", "made_up_pictures"), _SAMPLE
     if source == "tfds":
-        return functools.partial(pictures.read_tfds, directory), pictures.ORIGIN.tfds
-    files = pictures.find_files(Path(directory).expanduser())
-    return functools.partial(pictures.read_files, files), list(
-        map(describe_file, files)
-    )
+        return functools.partial(read_tfds, directory), CIFAR.tfds
+    files = folder.find_pictures(folder.given(directory))
+    described = [describe_file(file) for file in files]
+    return functools.partial(folder.read_pictures, files), described
 
 
-def _read(load: _Load, cut: Cut, scratch: Path) -> dict[str, Split]:
-    """Load and part the pictures; seconds, so nothing is kept in `scratch`."""
+def read_tfds(directory: str) -> dict[str, Split]:
+    """Return training and test pictures of TFDS, downloaded and prepared if necessary.
+
+    Raises:
+      DataError: they cannot be had, or are not what they should be.
+    """
+    parts = load_tfds(CIFAR, directory, folder.PARTS)
+    return {part: _from_tfds(part, examples) for part, examples in parts.items()}
+
+
+def _from_tfds(part: str, examples: Iterable[Mapping[str, Any]]) -> Split:
+    """Return the pictures of one part, in the order of their ids."""
+    rows = [
+        (each["id"].decode(), gray(each["image"]), each["label"]) for each in examples
+    ]
+    # LRA: takes the order of TFDS's files, a shuffle that is TFDS's own; the official
+    # order, which the ids keep, is the same for everyone.
+    rows.sort(key=itemgetter(0))
+    count = num_pictures(part)
+    if [row[0] for row in rows] != [f"{part}_{index:05d}" for index in range(count)]:
+        raise DataError(
+            f"{CIFAR.tfds}, {part}: the ids of the {len(rows)} images do not run from "
+            f"{part}_00000 to {part}_{count - 1:05d}: delete its folder and run again"
+        )
+    images = np.stack([row[1] for row in rows])
+    labels = np.array([row[2] for row in rows])
+    return folder.checked_pictures(images, labels, f"{CIFAR.tfds}, {part}")
+
+
+def _read(load: _Load, cut: Mapping[str, int], scratch: Path) -> dict[str, Split]:
+    """Load and split the pictures; seconds, so nothing is kept in `scratch`."""
     parts = load()
-    first_kept = len(parts["train"]) - cut.num_validation
+    most = len(parts["train"]) - cut["num_validation"]
     return {
-        "train": _slice(
-            parts["train"], 0, min(cut.num_train or first_kept, first_kept)
-        ),
-        "validation": _slice(parts["train"], first_kept, None),
-        "test": _slice(parts["test"], 0, cut.num_test or None),
+        "train": parts["train"].part(0, min(cut["num_train"] or most, most)),
+        "validation": parts["train"].part(most, None),
+        "test": parts["test"].part(0, cut["num_test"] or None),
     }
-
-
-def _slice(split: Split, start: int, stop: int | None) -> Split:
-    """Return the examples from start to before stop."""
-    return Split(split.inputs[start:stop], split.labels[start:stop])

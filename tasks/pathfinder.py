@@ -9,25 +9,28 @@ Units, 2018; Tay et al., Long Range Arena: A Benchmark for Efficient Transformer
 
 import dataclasses
 import functools
-from collections.abc import Mapping
-from typing import Any
 
-from tasks._pathfinder import official
-from tasks._pathfinder.build import (
-    GENERATOR_VERSION,
-    build_images,
-    compare_with_generator,
-)
-from tasks._pathfinder.style import CONTOUR_LENGTHS, Style, lra_style
-from tasks._pixel_readers import readers
-from tasks.task import Task, check_choice
+from tasks.generators.pathfinder.style import CONTOUR_LENGTHS, lra_style
+from tasks.sources.release import Part, open_release, read_images
+from tasks.task import Task, check_choice, check_range, lazily
 
-__all__ = ["make_task"]
+TITLE = "Pathfinder"
+ORDER = 5
 
-_SOURCES = ("generated", "official", "sample")
+# Raise it with every change that makes other images from the same style and seed.
+GENERATOR_VERSION = 1
+# Raise it with every change that makes other examples from the same files.
+_FILES_VERSION = 1
+_BUILD = "tasks.generators.pathfinder.build"
 # Columns of the tables; others are named by their size and difficulty.
 _NAMES = {(32, "hard"): "pathfinder", (128, "hard"): "pathx"}
 _SAMPLE_SIZES = {"train": 600, "validation": 100, "test": 200}
+# Of the release, by contour length.
+_FOLDERS = {
+    6: "curv_baseline",
+    9: "curv_contour_length_9",
+    14: "curv_contour_length_14",
+}
 
 
 def make_task(
@@ -52,13 +55,13 @@ def make_task(
     Args:
       source: "generated", "official" for the images of the original release, or
         "sample" for a few hundred generated ones.
-      directory: of the release, or its archive; only for "official".
+      directory: a folder above those of the release; only for "official".
       size: height and width in pixels: 32, 64, 128 or 256.
       difficulty: "easy", "intermediate" or "hard": curves of 6, 9 or 14 paddles.
       seed: of the generator, in [0, 2^64).
       num_train: images; of the release, at most so many.
-      num_validation: images; of the release, likewise.
-      num_test: images; of the release, likewise.
+      num_validation: likewise.
+      num_test: likewise.
       num_distractors: curves besides the two; 0: as LRA's documentation has it (at
         size 32 five, which its own code, read literally, makes ten).
       refuse_orientations: keep the original's refusal of most first orientations.
@@ -68,7 +71,7 @@ def make_task(
       ValueError: an option is out of its range.
       DataError: there is no such release.
     """
-    check_choice("source", source, _SOURCES)
+    check_choice("source", source, ("generated", "official", "sample"))
     check_choice("difficulty", difficulty, CONTOUR_LENGTHS)
     contour_length = CONTOUR_LENGTHS[difficulty]
     style = dataclasses.replace(
@@ -77,43 +80,42 @@ def make_task(
         stretch=stretch,
     )
     sizes = {"train": num_train, "validation": num_validation, "test": num_test}
-    _check_numbers(sizes, seed, num_distractors)
-    name = _NAMES.get((size, difficulty), _other_name(size, difficulty))
+    check_range(1, num_train=num_train, num_validation=num_validation)
+    check_range(1, num_test=num_test)
+    check_range(0, 2**64 - 1, seed=seed)
+    check_range(0, num_distractors=num_distractors)
     task = functools.partial(
         Task,
-        name=name,
+        name=_NAMES.get((size, difficulty), _other_name(size, difficulty)),
         vocab_size=256,
         num_classes=2,
         max_length=size**2,
         source=source,
-        trivial_baselines=readers,
+        trivial_baselines=lazily("tasks.trivial", "pixel_baselines"),
         # LRA: has the same ids, but takes black, id 0, for padding and masks it.
         pad_id=None,
     )
     if source == "official":
-        release = official.open_images(directory, size, contour_length)
+        release = open_release(directory, part_of(size, contour_length))
+        facts = {"files_version": _FILES_VERSION, **release.describe()}
         return task(
-            provenance={**official.describe(release), "limits": sizes},
-            read=functools.partial(official.read_images, release, size, sizes),
+            provenance=facts | {"limits": sizes},
+            read=functools.partial(read_images, release, size, sizes),
         )
     if source == "sample":
         sizes = {name: min(sizes[name], limit) for name, limit in _SAMPLE_SIZES.items()}
     return task(
-        provenance=_provenance(style, seed, sizes),
-        read=functools.partial(build_images, style, seed, sizes),
-        verify=functools.partial(compare_with_generator, style, seed, sizes),
+        provenance={
+            "generator_version": GENERATOR_VERSION,
+            "seed": seed,
+            "sizes": sizes,
+            "style": dataclasses.asdict(style),
+        },
+        read=functools.partial(lazily(_BUILD, "build_images"), style, seed, sizes),
+        verify=functools.partial(
+            lazily(_BUILD, "compare_with_generator"), style, seed, sizes
+        ),
     )
-
-
-def _check_numbers(sizes: Mapping[str, int], seed: int, num_distractors: int) -> None:
-    """Raise ValueError for the first number that is out of its range."""
-    for split, count in sizes.items():
-        if count < 1:
-            raise ValueError(f"num_{split} is {count}, but must be at least 1")
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"seed is {seed}, but must lie in [0, 2^64)")
-    if num_distractors < 0:
-        raise ValueError(f"num_distractors is {num_distractors}, but must not be < 0")
 
 
 def _other_name(size: int, difficulty: str) -> str:
@@ -121,11 +123,10 @@ def _other_name(size: int, difficulty: str) -> str:
     return f"pathfinder{size}" + ("" if difficulty == "hard" else f"-{difficulty}")
 
 
-def _provenance(style: Style, seed: int, sizes: Mapping[str, int]) -> dict[str, Any]:
-    """Return what determines the bytes of the generated splits."""
-    return {
-        "generator_version": GENERATOR_VERSION,
-        "seed": seed,
-        "sizes": dict(sizes),
-        "style": dataclasses.asdict(style),
-    }
+def part_of(size: int, contour_length: int) -> Part:
+    """Return what the release has of one size and contour length."""
+    return Part(
+        folder=f"pathfinder{size}/{_FOLDERS[contour_length]}",
+        files={"images": "imgs/*/*.png", "metadata": "metadata/*.npy"},
+        instead="source=generated draws images of the same kind",
+    )

@@ -5,7 +5,8 @@ from typing import Any
 from tasks import pathfinder
 from tasks.task import Task
 
-__all__ = ["make_task"]
+TITLE = "Path-X"
+ORDER = 6
 
 
 def make_task(**options: Any) -> Task:

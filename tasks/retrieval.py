@@ -12,18 +12,27 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks._release import Release, open_release
-from tasks._release.files import describe_file
-from tasks._retrieval import pairs, papers, sample
-from tasks._retrieval.documents import VOCAB_SIZE
-from tasks._retrieval.readers import readers
-from tasks.task import Split, Task, check_choice
+from tasks.sources import papers
+from tasks.sources.release import Part, describe_file, open_release
+from tasks.task import Splits, Task, check_choice, check_range, lazily
 
-__all__ = ["make_task"]
+TITLE = "Retrieval"
+ORDER = 3
 
 # Raise it with every change that makes other examples from the same files.
 _FILES_VERSION = 1
-_INSTEAD = "source='sample' runs the same pipeline on small made-up data"
+# Raise it with every change that makes other made-up pairs.
+_SAMPLE_VERSION = 1
+PART = Part(
+    folder="tsv_data",
+    files={
+        "train": "new_aan_pairs.train.tsv",
+        "validation": "new_aan_pairs.eval.tsv",
+        "test": "new_aan_pairs.test.tsv",
+    },
+    instead="source='sample' runs the same pipeline on small made-up data",
+    counts={"train": 147_086, "validation": 18_090, "test": 17_437},
+)
 
 
 def make_task(
@@ -40,12 +49,12 @@ def make_task(
 
     Args:
       source: "official", the pairs of the original release; "papers", other papers
-        and their citations (see tasks/_retrieval/papers.py); or "sample", a few
-        hundred made-up pairs.
-      directory: of "official" the release's archive or a folder above tsv_data; of
-        "papers" the folder of its files; not for "sample".
+        and their citations (see tasks/sources/papers.py); or "sample", a few hundred
+        made-up pairs.
+      directory: of "official" a folder above tsv_data; of "papers" the folder of its
+        files; not for "sample".
       length: bytes of a document, from its start.
-      num_train: first examples that are used, at most; 0: all.
+      num_train: pairs, from the first, at most; 0: all.
       num_validation: likewise.
       num_test: likewise.
 
@@ -55,62 +64,47 @@ def make_task(
     """
     limits = {"train": num_train, "validation": num_validation, "test": num_test}
     makers = {"official": _official, "papers": _papers, "sample": _sample}
-    _check_options(source, list(makers), limits, length)
+    check_choice("source", source, makers)
+    check_range(1, length=length)
+    check_range(0, num_train=num_train, num_validation=num_validation)
+    check_range(0, num_test=num_test)
     provenance, read = makers[source](directory, limits, length)
     return Task(
         name="retrieval",
-        vocab_size=VOCAB_SIZE,
+        vocab_size=papers.VOCAB_SIZE,
         num_classes=2,
         max_length=length,
         num_documents=2,
         source=source,
         provenance=provenance | {"length": length, "limits": limits},
         read=read,
-        trivial_baselines=readers,
+        trivial_baselines=lazily("tasks.trivial", "retrieval_baselines"),
     )
 
 
-def _check_options(
-    source: str, sources: list[str], limits: Mapping[str, int], length: int
-) -> None:
-    """Raise ValueError for the first option that is out of its range."""
-    check_choice("source", source, sources)
-    if length < 1:
-        raise ValueError(f"length is {length}, but must be at least 1")
-    for split, limit in limits.items():
-        if limit < 0:
-            raise ValueError(f"num_{split} is {limit}, but must be at least 0")
-
-
-_Source = tuple[dict[str, Any], Callable[[Path], Mapping[str, Split]]]
+_Source = tuple[dict[str, Any], Callable[[Path], Splits]]
 
 
 def _official(directory: str, limits: Mapping[str, int], length: int) -> _Source:
-    """Return provenance and reader of the release's pairs."""
-    release = open_release(directory, pairs.PART, _INSTEAD)
+    """Return provenance of the release's pairs, and what reads them."""
+    release = open_release(directory, PART)
     provenance = {"files_version": _FILES_VERSION, **release.describe()}
-    return provenance, functools.partial(_read_official, release, limits, length)
-
-
-def _read_official(
-    release: Release, limits: Mapping[str, int], length: int, scratch: Path
-) -> dict[str, Split]:
-    """Read the release's pairs, unpacked to `scratch` where they are not."""
-    return pairs.read_splits(release.extract(scratch), limits, length, scratch)
+    return provenance, functools.partial(papers.read_release, release, limits, length)
 
 
 def _papers(directory: str, limits: Mapping[str, int], length: int) -> _Source:
-    """Return provenance and reader of other papers and their citations."""
+    """Return provenance of other papers and their citations, and what reads them."""
     files = papers.find_files(Path(directory).expanduser() if directory else None)
     provenance = {
         "files_version": _FILES_VERSION,
         "files": {role: describe_file(file) for role, file in files.items()},
         "documents": papers.count_papers(files, limits),
     }
-    return provenance, functools.partial(papers.read_splits, files, limits, length)
+    return provenance, functools.partial(papers.read_papers, files, limits, length)
 
 
 def _sample(directory: str, limits: Mapping[str, int], length: int) -> _Source:
-    """Return provenance and reader of made-up pairs."""
-    provenance = {"sample_version": sample.SAMPLE_VERSION}
-    return provenance, functools.partial(sample.read_splits, limits, length)
+    """Return provenance of made-up pairs, and what makes them."""
+    make = lazily("tasks.samples", "made_up_pairs")
+    provenance = {"sample_version": _SAMPLE_VERSION}
+    return provenance, functools.partial(make, limits, length)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import importlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ class DataError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Hold the tokenised examples of one split.
+    """The tokenized examples of one split.
 
     Attributes:
       inputs: token ids, unsigned integers, (n, l) or, for tasks with two documents,
@@ -32,13 +33,20 @@ class Split:
     features: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
-        """Return the number of examples."""
         return len(self.labels)
+
+    def part(self, start: int | None, stop: int | None) -> "Split":
+        """Return the examples from start to before stop."""
+        features = {name: each[start:stop] for name, each in self.features.items()}
+        return Split(self.inputs[start:stop], self.labels[start:stop], features)
+
+
+Splits = Mapping[str, Split]
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Describe a benchmark task; it knows no batch size, device, model or config.
+    """A benchmark task; it knows no batch size, device, model or config.
 
     Attributes:
       name: the file it lives in, `tasks/<name>.py`.
@@ -54,8 +62,9 @@ class Task:
       read: make or read every split. It is given a scratch folder that survives an
         interruption, for builds that can go on where they stopped; arrays may be
         memory maps into it. Raises DataError.
-      trivial_baselines: accuracies in [0, 1] on the test split of answers that see almost
-        nothing of the input (majority class, ...), by name, in order of strength.
+      trivial_baselines: accuracies in [0, 1] on the test split of answers that see
+        almost nothing of the input (majority class, ...), by name, in order of
+        strength.
       validation_is_test: the validation split is the test split, so that selection
         by validation reads the test; a result of such a task is marked.
       verify: recompute what can be, by other means than made it, and compare; returns
@@ -69,23 +78,33 @@ class Task:
     max_length: int
     source: str
     provenance: Mapping[str, Any]
-    read: Callable[[Path], Mapping[str, Split]]
-    trivial_baselines: Callable[[Mapping[str, Split]], Mapping[str, float]]
+    read: Callable[[Path], Splits]
+    trivial_baselines: Callable[[Splits], Mapping[str, float]]
     num_documents: int = 1
     pad_id: int | None = 0
     validation_is_test: bool = False
-    verify: Callable[[Mapping[str, Split]], str] | None = None
+    verify: Callable[[Splits], str] | None = None
 
 
-def majority_accuracy(splits: Mapping[str, Split]) -> float:
-    """Return the test accuracy of always answering the most frequent training label.
+def lazily(module: str, function: str) -> Callable[..., Any]:
+    """Return a function whose module, which takes long to import, waits for a call."""
 
-    >>> ones = Split(np.zeros((3, 1), np.uint8), np.array([1, 1, 0], np.int32))
-    >>> round(majority_accuracy({"train": ones, "test": ones}), 3)
-    0.667
+    def call(*arguments: Any) -> Any:
+        return getattr(importlib.import_module(module), function)(*arguments)
+
+    return call
+
+
+def split_generated(examples: Split, sizes: Mapping[str, int]) -> dict[str, Split]:
+    """Split examples into test, validation and train, in this order.
+
+    LRA: takes training examples first. Taken last, fewer of them move nothing else.
     """
-    answer = np.bincount(splits["train"].labels).argmax()
-    return float(np.mean(splits["test"].labels == answer))
+    splits, start = {}, 0
+    for name in reversed(SPLITS):
+        splits[name] = examples.part(start, start + sizes[name])
+        start += sizes[name]
+    return splits
 
 
 def check_choice(option: str, value: str, choices: Iterable[str]) -> None:
@@ -99,3 +118,19 @@ def check_choice(option: str, value: str, choices: Iterable[str]) -> None:
         close = difflib.get_close_matches(value, choices, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ";"
         raise ValueError(f"unknown {option} {value!r}{hint} have: {', '.join(choices)}")
+
+
+def check_range(least: int, most: int | None = None, **options: int) -> None:
+    """Check that options, by name, lie between least and most, both included.
+
+    >>> check_range(1, num_train=9, num_test=0)
+    Traceback (most recent call last):
+    ValueError: num_test is 0, but must be at least 1
+
+    Raises:
+      ValueError: one does not; names the first.
+    """
+    for option, value in options.items():
+        if value < least or (most is not None and value > most):
+            bounds = f"at least {least}" if most is None else f"from {least} to {most}"
+            raise ValueError(f"{option} is {value}, but must be {bounds}")

@@ -78,7 +78,7 @@ def test_wrong_values_end_in_one_line(tmp_path):
         (["new-mixer", "--name=fnet"], "fnet"),
     ],
 )
-def test_what_a_user_can_mend_ends_in_one_line(arguments, expected, tmp_path):
+def test_what_a_user_can_fix_ends_in_one_line(arguments, expected, tmp_path):
     done = typed(*arguments, data=tmp_path)
     assert done.returncode != 0 and expected in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

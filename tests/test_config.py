@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from configs.grid import TASKS
 from lra_fnet.config import (
     OUTSIDE_HASH,
     RECIPES,
@@ -19,10 +18,11 @@ from lra_fnet.config import (
 )
 from lra_fnet.rules import count_parameters
 from lra_fnet.workdir import default_workdir
+from tasks import task_names
 from tiny_runs import ROOT
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", task_names())
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_of_every_task_builds(task, recipe):
     config = load_config(task, recipe)
@@ -92,6 +92,14 @@ def test_a_recipe_sets_what_every_mixer_has_and_a_flag_what_one_has():
         "qkv_dim": 0,
         "dropout_rate": 0.0,  # 0.1 in the class
     }
+
+
+def test_a_mixer_of_another_package_is_changed_by_its_modules_name():
+    name = "lra_fnet.mixers.linformer"
+    config = load_config("listops", "quick", {"mixer": name, f"mixers.{name}.rank": 7})
+    resolved = resolve(config)
+    assert resolved["mixers"][name]["rank"] == 7
+    assert resolve(as_config(resolved)) == resolved
 
 
 @pytest.mark.parametrize(
@@ -189,6 +197,21 @@ def test_a_resolved_config_is_a_config_again():
     config = load_config("text", "quick", {"hybrid.num_layers": 1, "seed": 3})
     resolved = resolve(config)
     assert resolve(as_config(resolved)) == resolved
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ({"encoder": {"width": 8}}, "it lacks encoder.dropout_rate, it lacks"),
+        ({"extra": {"key": 1}}, "it has extra.key"),
+        ({"hybrid": {"layers": 2}}, "no key hybrid.layers"),
+        ({"mixer": ""}, "without task or recipe or mixer or hybrid"),
+    ],
+)
+def test_a_config_of_another_version_is_told_by_its_keys(section, expected):
+    resolved = resolve(load_config("listops", "quick")) | section
+    with pytest.raises(ValueError, match=expected):
+        as_config(resolved)
 
 
 def test_no_two_configs_share_a_default_workdir():

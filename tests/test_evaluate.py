@@ -6,8 +6,7 @@ import pytest
 from lra_fnet.data import FEATURES, build_cache, open_cache
 from lra_fnet.evaluate import MOST_RANGES, accuracy_by, breakdown, ranges
 from tasks import DataError, Split, make_task
-from tasks._listops.features import features
-from tasks.listops import encode
+from tasks.listops import encode, features
 
 
 def test_every_example_is_in_exactly_one_range():

@@ -1,10 +1,11 @@
 """Two processes that compute one run, as two hosts do."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
-import time
+import threading
 
 import jax
 import numpy as np
@@ -12,7 +13,16 @@ import pytest
 
 from lra_fnet import hosts
 from lra_fnet.checkpoint import Checkpoints
-from lra_fnet.hosts import ALONE, BY_HAND, LaunchError, launch_arguments
+from lra_fnet.hosts import (
+    ADDRESS,
+    ALONE,
+    COUNT,
+    JAX_VARIABLES,
+    NUMBER,
+    LaunchError,
+    StopSignals,
+    launch_arguments,
+)
 from lra_fnet.step import make_mesh
 from tiny_runs import command, environment, result_of, run, wait_for_step
 
@@ -21,7 +31,7 @@ pytestmark = pytest.mark.xdist_group("hosts")
 
 RUN = {"num_layers": 1, "train__num_steps": 120, "train__eval_every": 60}
 ON_CPU = {"JAX_PLATFORMS": "cpu"}  # two processes cannot share one accelerator
-SECONDS = 120  # more than any of it takes; a pair that hangs fails the test
+SECONDS = 200  # more than any of it takes; a pair that hangs fails the test
 
 
 # --- What the environment says ------------------------------------------------------
@@ -34,7 +44,7 @@ STEP = {
     "SLURM_LOCALID": "0",
     "SLURM_STEP_NUM_NODES": "2",
 }
-THREE = dict(zip(BY_HAND, ("first:1234", "2", "1"), strict=True))
+THREE = dict(zip(JAX_VARIABLES, ("first:1234", "2", "1"), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +54,7 @@ THREE = dict(zip(BY_HAND, ("first:1234", "2", "1"), strict=True))
         {"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_JOB_ID": "7"},  # no step
         {"SLURM_ARRAY_TASK_ID": "3", **STEP, "SLURM_NTASKS": "1"},
         {**STEP, "SLURM_STEP_NUM_TASKS": "1"},  # an interactive step of a larger job
-        {**THREE, BY_HAND[1]: "1", BY_HAND[2]: "0"},
+        {**THREE, COUNT: "1", NUMBER: "0"},
         {"TPU_WORKER_HOSTNAMES": "localhost"},
         {"TPU_WORKER_HOSTNAMES": "a,b", "JAX_PLATFORMS": "cpu"},
         {"TPU_ML_PLATFORM": "JAX", "TPU_SKIP_MDS_QUERY": "1"},
@@ -77,11 +87,11 @@ def test_a_slurm_task_takes_all_accelerators_of_a_node_that_it_has_to_itself():
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
-        ({BY_HAND[0]: "a:1"}, f"{BY_HAND[1]} and {BY_HAND[2]} must be set"),
-        ({**THREE, BY_HAND[0]: ""}, f"{BY_HAND[0]} must be set"),
-        ({**THREE, BY_HAND[0]: "a"}, "as host:port"),
-        ({**THREE, BY_HAND[1]: "two"}, "'two'; it must be a whole number"),
-        ({**THREE, BY_HAND[2]: "2"}, f"{BY_HAND[2]} is 2; .* from 0 to 1"),
+        ({ADDRESS: "a:1"}, f"{COUNT} and {NUMBER} must be set"),
+        ({**THREE, ADDRESS: ""}, f"{ADDRESS} must be set"),
+        ({**THREE, ADDRESS: "a"}, "must be host:port"),
+        ({**THREE, COUNT: "two"}, "not a whole number: 'two'"),
+        ({**THREE, NUMBER: "2"}, f"{NUMBER} is 2; .* from 0 to 1"),
         ({k: v for k, v in STEP.items() if "PROCID" not in k}, "SLURM_PROCID must be"),
     ],
 )
@@ -100,6 +110,44 @@ def test_hosts_that_cannot_share_a_batch_are_told(monkeypatch):
         make_mesh(7)
 
 
+# --- A process alone ----------------------------------------------------------------
+
+
+def test_a_process_alone_agrees_with_itself_in_its_own_thread():
+    assert hosts.is_first() and hosts.count() == 1
+    assert hosts.exchange({"any": object}) == [{"any": object}]
+    assert hosts.bytes_from_first(b"content") == b"content"
+    assert hosts.on_first(threading.current_thread) is threading.current_thread()
+    hosts.check_equal(3, lambda *_: "never")
+
+
+def test_a_process_alone_prints_and_its_errors_pass(capsys):
+    def never(error):
+        raise AssertionError("only for several hosts")
+
+    with pytest.raises(KeyError), hosts.joined(never):
+        print("line")
+        raise KeyError
+    assert capsys.readouterr().out == "line\n"
+
+
+def test_the_first_signal_is_kept_and_the_second_acts():
+    with StopSignals() as signals:
+        assert signals.received is None
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signals.received == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_half_an_environment_ends_a_run_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv(ADDRESS, "localhost:1234")
+    done = run(command(tmp_path / "run"), tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: JAX_NUM_PROCESSES and JAX_PROCESS_ID must be")
+    assert len(done.stderr.splitlines()) == 1
+
+
 # --- Two processes ------------------------------------------------------------------
 
 
@@ -114,14 +162,14 @@ def free_port():
         return str(listener.getsockname()[1])
 
 
-def start_pair(commands, data, by_slurm=False):
+def start_pair(arguments, data, by_slurm=False):
     """Start two processes, each with a device, that are to join."""
     port = free_port()
     pair = []
-    for number, arguments in enumerate(commands):
-        join = dict(zip(BY_HAND, (f"localhost:{port}", "2", str(number)), strict=True))
+    for number in ("0", "1"):
+        join = {ADDRESS: f"localhost:{port}", COUNT: "2", NUMBER: number}
         if by_slurm:
-            join = STEP | {"SLURM_PROCID": str(number), "JAX_COORDINATOR_PORT": port}
+            join = STEP | {"SLURM_PROCID": number, "JAX_COORDINATOR_PORT": port}
         process = subprocess.Popen(
             arguments,
             env=environment(data) | join | ON_CPU | {"JAX_NUM_CPU_DEVICES": "1"},
@@ -157,42 +205,29 @@ def of_one_process(tmp_path_factory, data):
 
 @pytest.fixture(scope="module")
 def of_two_processes(tmp_path_factory, data):
-    """A run of two that is stopped at one, goes on, is killed, and goes on."""
+    """A run of two that one signal stops, and that goes on as a SLURM step."""
     workdir = tmp_path_factory.mktemp("two") / "run"
-    commands = [command(workdir, **RUN)] * 2
-
-    pair = start_pair(commands, data)
+    arguments = command(workdir, **RUN)
+    pair = start_pair(arguments, data)
     wait_for_step(workdir, 10)
     pair[1].terminate()
     stopped = ends(pair)
     saved = Checkpoints(workdir).steps()
-
-    pair = start_pair(commands, data, by_slurm=True)
-    wait_for_step(workdir, saved[0] + 30)
-    for process in pair:
-        process.kill()
-    killed = ends(pair)
-    assert not (workdir / "result.json").exists()
-
-    return workdir, stopped, saved, killed, ends(start_pair(commands, data))
+    return workdir, stopped, saved, ends(start_pair(arguments, data, by_slurm=True))
 
 
 def test_a_signal_to_one_of_two_stops_both_at_the_same_step(of_two_processes):
-    _, (statuses, outputs), saved, *_ = of_two_processes
-    assert statuses == [128 + signal.SIGTERM] * 2
+    _, (statuses, outputs), saved, _ = of_two_processes
+    assert statuses == [128 + signal.SIGTERM] * 2, outputs
+    assert 10 <= saved[0] < RUN["train__num_steps"]
     for output in outputs:
         assert f"stopped at step {saved[0]:,}; the checkpoint is saved" in output
 
 
-def test_two_that_were_killed_go_on_together(of_two_processes):
-    *_, (killed, _), (statuses, outputs) = of_two_processes
-    assert killed == [-signal.SIGKILL] * 2
+def test_two_that_were_stopped_go_on_and_the_first_alone_prints(of_two_processes):
+    _, _, saved, (statuses, outputs) = of_two_processes
     assert statuses == [0, 0], outputs
-    assert "going on from step" in outputs[0]
-
-
-def test_the_first_of_two_alone_prints(of_two_processes):
-    *_, (_, outputs) = of_two_processes
+    assert f"resuming from step {saved[0]}" in outputs[0]
     assert "2 hosts share each batch" in outputs[0] and "fnet (this run)" in outputs[0]
     assert outputs[1] == ""
 
@@ -225,63 +260,70 @@ def parameters(workdir):
     return jax.tree.leaves(msgpack_restore(payload))
 
 
-def test_two_with_different_commands_say_what_differs(tmp_path, data):
-    commands = [command(tmp_path / "run", seed=seed) for seed in (0, 1)]
-    statuses, outputs = ends(start_pair(commands, data))
-    assert statuses == [1, 1]
-    for output in outputs:
-        assert "error: hosts 0 and 1 differ: seed: 0 -> 1" in output
-        assert "Traceback" not in output
-
-
-def test_half_an_environment_ends_a_run_in_one_line(tmp_path, monkeypatch):
-    monkeypatch.setenv(BY_HAND[0], "localhost:1234")
-    done = run(command(tmp_path / "run"), tmp_path)
-    assert done.returncode == 1 and done.stderr.startswith("error: JAX_NUM_PROCESSES")
-    assert len(done.stderr.splitlines()) == 1
-
-
-# Says what it learns of both; then one fails while the other waits for it.
+# What hosts tell each other; at last the second one fails while the first waits for it.
 PROGRAM = """
-import sys
-from lra_fnet import hosts
+import sys, time
+from pathlib import Path
+from lra_fnet import hosts, train
+from lra_fnet.__main__ import tell
+from lra_fnet.data import Dataset
 
-hosts.FAREWELL_MS = 1_000
-with hosts.joined():
-    number = hosts.exchange("number", int(hosts.is_first()))
-    print(number, hosts.from_first("first", number[0]), file=sys.stderr)
-    if sys.argv[1] == "known":
-        hosts.on_first("failure", lambda: 1 / 0)
-    if hosts.is_first():
-        sys.exit("error: no more")
-    hosts.exchange("what the first never says", 0)
+hosts.FAREWELL_SECONDS, hosts.POLL_SECONDS = 1.0, 0.2
+
+def attempt(function, *arguments):
+    try:
+        print(function(*arguments), file=sys.stderr)
+    except Exception as error:
+        print(type(error).__name__, error, file=sys.stderr)
+
+with hosts.joined(tell):
+    second = int(not hosts.is_first())
+    attempt(hosts.exchange, ["\u00e9" * second, second])
+    attempt(hosts.bytes_from_first, b"" if second else b"a\\0\\xff")
+    attempt(hosts.together, lambda: time.sleep(second))
+    attempt(hosts.on_first, lambda: 7)
+    attempt(hosts.together, lambda: 1 / 0 if second else time.sleep(1_000))
+    attempt(train._check_same_run, {"seed": second, "data": {}}, Path("run"))
+    dataset = Dataset({}, {"checksum": "ab"[second]}, Path("data"))
+    attempt(train._check_same_data, dataset)
+    if second:
+        raise ValueError("no more")
+    hosts.exchange("what the second never answers")
 """
 
 
-def two_small_programs(data, *arguments):
-    """Start two programs that compute nothing."""
-    program = [sys.executable, "-c", PROGRAM, *arguments]
-    return start_pair([program] * 2, data)
+@pytest.fixture(scope="module")
+def told(data):
+    """What two small programs print, a list of lines for each."""
+    statuses, outputs = ends(start_pair([sys.executable, "-c", PROGRAM], data))
+    assert statuses == [1, 1], outputs
+    return [output.splitlines() for output in outputs]
 
 
-def test_what_fails_on_the_first_is_told_on_both(data):
-    statuses, (first, second) = ends(two_small_programs(data, "known"))
-    assert statuses == [1, 1]
-    assert first.startswith("[1, 0] 1\n") and second.startswith("[1, 0] 1\n")
-    assert "ZeroDivisionError: division by zero" in first
-    assert "error: host 0 failed: ZeroDivisionError: division by zero" in second
+def test_hosts_exchange_values_and_wait_for_the_slowest(told):
+    same = ["[['', 0], ['\u00e9', 1]]", "b'a\\x00\\xff'", "None"]
+    for lines, of_first in zip(told, ("7", "None"), strict=True):
+        assert lines[:4] == [*same, of_first]
 
 
-def test_one_that_fails_is_not_waited_for(data):
-    started = time.monotonic()
-    statuses, (first, _) = ends(two_small_programs(data, "unknown"))
-    assert statuses[0] == 1 and statuses[1] != 0
-    assert "error: no more" in first
-    assert time.monotonic() - started < SECONDS / 2
+def test_what_fails_on_one_host_is_told_on_both_while_the_other_works(told):
+    reason = "ZeroDivisionError: division by zero"
+    assert told[0][4] == f"HostError host 1 failed: {reason}"
+    assert told[1][4] == "ZeroDivisionError division by zero"
 
 
-def test_a_process_alone_agrees_with_itself():
-    assert hosts.is_first() and hosts.count() == 1
-    assert hosts.exchange("name", 3) == [3]
-    assert hosts.together("name", lambda: 4) == hosts.on_first("name", lambda: 4) == 4
-    hosts.check_equal("name", 3, lambda *_: "never")
+def test_hosts_with_different_configs_or_data_say_what_differs(told):
+    for lines in told:
+        assert lines[5].startswith("HostError hosts 0 and 1 differ: seed: 0 -> 1")
+        assert "LRA_ALONE=1 lets each process compute alone" in lines[5]
+        assert lines[6].startswith(
+            "HostError hosts 0 and 1 differ: their data, here in"
+        )
+        assert lines[6].endswith("have checksums a and b")
+
+
+def test_a_host_that_fails_is_not_waited_for_and_each_says_why_in_one_line(told):
+    first, second = told
+    assert second[7:] == ["error: no more"]
+    assert first[7].startswith("error: another host has ended or cannot be reached: ")
+    assert len(first) == 8

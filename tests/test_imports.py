@@ -10,7 +10,10 @@ from tiny_runs import ROOT
 FORBIDDEN = [
     ("configs.listops", ["jax", "flax", "numba", "lra_fnet"]),
     ("tasks.listops", ["jax", "flax", "lra_fnet", "tensorflow"]),
-    ("lra_fnet.mixers.fnet", ["tasks.listops", "configs", "ml_collections", "tensorflow"]),
+    (
+        "lra_fnet.mixers.fnet",
+        ["tasks.listops", "configs", "ml_collections", "tensorflow"],
+    ),
     ("lra_fnet.mixers.transformer", ["tasks.listops", "configs", "ml_collections"]),
     ("lra_fnet.model", ["tasks", "configs", "ml_collections", "tensorflow"]),
     ("lra_fnet.step", ["tasks", "configs", "ml_collections", "tensorflow"]),

@@ -153,7 +153,7 @@ def test_a_failure_names_its_run(tmp_path):
 
 @pytest.mark.parametrize("kind", FILES)
 def test_other_programs_get_a_json_schema(kind):
-    schema = json_schema(FILES[kind])
+    schema = json_schema(kind)
     assert "schema" in schema["required"] and "properties" in schema
     assert json.loads(json.dumps(schema)) == schema
 

@@ -11,6 +11,7 @@ import pytest
 from lra_fnet import evaluate, hardware, train
 from lra_fnet.hardware import OutOfMemory
 from lra_fnet.logbook import NotFinite
+from lra_fnet.result import FAILURE_FILE, Failure
 from lra_fnet.train import train_and_evaluate
 from lra_fnet.workdir import FolderLock, FolderLocked, WorkdirError
 from tiny_runs import (
@@ -162,12 +163,13 @@ def test_a_batch_that_does_not_fit_is_computed_in_parts(tmp_path, data, monkeypa
 
 def test_memory_too_small_for_one_example_is_a_clear_error(tmp_path, data, monkeypatch):
     monkeypatch.setattr(train, "usable_memory", lambda mesh: 1)
+    config = tiny_config(train__num_steps=10)
     with pytest.raises(OutOfMemory, match="take a smaller batch or model, or fewer"):
-        train_and_evaluate(tiny_config(), tmp_path / "run")
+        train_and_evaluate(config, tmp_path / "run")
     path = tmp_path / "run" / FAILURE_FILE
     assert Failure.read(path).kind == "memory"
     monkeypatch.undo()
-    train_and_evaluate(tiny_config(train__num_steps=10), tmp_path / "run")
+    train_and_evaluate(config, tmp_path / "run")
     assert not path.exists()  # the next attempt removes it
 
 
@@ -218,7 +220,7 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(finished, tmp_path, data):
         process.communicate()
         assert not (workdir / "result.json").exists()
     done = run(command(workdir), data)
-    assert "going on from step" in done.stdout, done.stderr
+    assert "resuming from step" in done.stdout, done.stderr
     assert_identical(workdir, finished[0])
 
 
@@ -230,7 +232,7 @@ def test_a_signal_saves_and_says_how_to_go_on(finished, tmp_path, data, number):
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert "the same command goes on" in output
+    assert "repeat the command to resume" in output
     assert run(command(workdir), data).returncode == 0
     assert_identical(workdir, finished[0])
 
@@ -269,5 +271,5 @@ def test_a_full_disk_keeps_the_last_good_checkpoint_and_says_what_to_do(
     assert "the last good one is kept (the one of step" in output
     assert "Traceback" not in output
     done = run(command(workdir), data)
-    assert "going on from step" in done.stdout
+    assert "resuming from step" in done.stdout
     assert_identical(workdir, finished[0])

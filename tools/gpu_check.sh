@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
-# Check the suite on an accelerator and measure the cells still missing, in order of worth.
+# Check the suite on an accelerator and measure what is still missing, in order of worth.
 #
 #   tools/gpu_check.sh OUT [SECONDS]      results as JSON in OUT; default limit 570 s
 #
-# PYTHON names the interpreter (default .venv/bin/python), RECIPE the protocol (default
-# lra2020), MODELS those whose speed is measured, CELLS the cells to train as
-# "task:model:seeds ...". A cell that the limit interrupts keeps its checkpoint in
-# OUT/runs, a table of speed its finished cells in OUT/speed: the same command goes on.
+# PYTHON names the interpreter (default .venv/bin/python), RECIPE the recipe (default
+# lra2020), MIXERS and LENGTHS those whose speed is measured, TASK whose sizes the steps
+# compared have (default: three), TESTS the tests, RUNS the runs to train as
+# "task:mixer:seeds ...". A run that the limit interrupts keeps its checkpoint in
+# OUT/runs, and speed its finished measurements in OUT/speed: repeat the command to
+# continue.
 set -u
 out=${1:?usage: tools/gpu_check.sh OUT [SECONDS]}
 deadline=$((SECONDS + ${2:-570}))
 python=${PYTHON:-.venv/bin/python}
 recipe=${RECIPE:-lra2020}
-models=${MODELS:-fnet transformer transformer_rope linear_transformer performer}
-cells=${CELLS:-listops:fnet:3 listops:transformer:3 pathfinder:fnet:1}
+mixers=${MIXERS-fnet transformer transformer_rope linear_transformer performer}
+runs=${RUNS-listops:fnet:3 listops:transformer:3 pathfinder:fnet:1}
+tests=${TESTS:-tests/mixers tests/speed tests/test_encoder.py tests/test_step.py}
 cd "$(dirname "$0")/.." || exit 1
 mkdir -p "$out" || exit 1
 out=$(cd "$out" && pwd)
@@ -23,15 +26,13 @@ left() { echo $((deadline - SECONDS)); }
 
 echo "== device"
 "$python" - "$out/device.json" <<'PYTHON' || exit 1
-import json, sys
-import jax
-from lra_fnet.hardware import describe_device
+import sys
+from pathlib import Path
 from lra_fnet.result import library_versions
-from lra_fnet.step import make_mesh
-device = describe_device(make_mesh(1))
-facts = {"device": device, "versions": library_versions()}
-with open(sys.argv[1], "w") as file:
-    json.dump(facts, file, indent=2)
+from lra_fnet.speed.bench import describe_devices
+from lra_fnet.workdir import write_json
+facts = {"device": describe_devices(), "versions": library_versions()}
+write_json(Path(sys.argv[1]), facts)
 print(facts)
 PYTHON
 
@@ -46,23 +47,26 @@ part() {
   echo "exit $?: $(tail -n 1 "$out/$name.log")"
 }
 
-part tests 35 "$python" -m pytest -q -p no:cacheprovider \
-  tests/test_fourier.py tests/test_encoder.py tests/test_mixers.py tests/test_step.py
-part speed-fourier 25 "$python" -m lra_fnet.speed.transform --to="$out/fourier_choice.json"
-part speed-compare 30 "$python" -m lra_fnet.speed.compare --to="$out/speed"
-part speed 40 "$python" -m lra_fnet.speed --models="$models" --to="$out/speed"
+# shellcheck disable=SC2086  # several words
+part tests 35 "$python" -m pytest -q -p no:cacheprovider $tests
+part speed-fourier 25 "$python" -m lra_fnet speed-fourier --to="$out/fourier_choice.json" \
+  --lengths="${LENGTHS:-}"
+part speed-compare 30 "$python" -m lra_fnet speed-compare --to="$out/speed" \
+  --task="${TASK:-}"
+part speed 40 "$python" -m lra_fnet speed --mixers="$mixers" --to="$out/speed" \
+  --lengths="${LENGTHS:-}"
 
-for cell in $cells; do
-  IFS=: read -r task model seeds <<< "$cell"
-  echo "== $task $model, $seeds seeds, $(left) s left"
+for run in $runs; do
+  IFS=: read -r task mixer seeds <<< "$run"
+  echo "== $task $mixer, $seeds seeds, $(left) s left"
   [ "$(left)" -gt 30 ] || { echo "no time left"; break; }
-  workdir="$out/runs/$task-$model-$recipe"
-  timeout -s TERM "$(left)" "$python" -m lra_fnet.main \
-    --config="configs/$task.py:$recipe" --config.model="$model" \
-    --config.num_seeds="$seeds" --workdir="$workdir" 2>&1 | tail -n 25
+  workdir="$out/runs/$task-$mixer-$recipe"
+  timeout -s TERM "$(left)" "$python" -m lra_fnet train --task="$task" \
+    --recipe="$recipe" --mixer="$mixer" --seeds="$seeds" --workdir="$workdir" 2>&1 |
+    tail -n 25
   find "$workdir" -name result.json | while read -r result; do
     name=$(basename "$(dirname "$result")")
-    cp "$result" "$out/$task-$model-$recipe-$name.json"
+    cp "$result" "$out/$task-$mixer-$recipe-$name.json"
   done
 done
 echo "== results in $out"

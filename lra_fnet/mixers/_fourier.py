@@ -1,8 +1,7 @@
 """The FNet transform y = Re(F_l F_d x) as an operator on real arrays.
 
 Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, equation 3. F_l and
-F_d are the unnormalised discrete Fourier transforms over the length l and the width d,
-so y[n, k] = sum over m, j of cos(2 pi (n m / l + k j / d)) x[m, j].
+F_d are the unnormalized discrete Fourier transforms over the length l and the width d.
 """
 
 import functools
@@ -18,14 +17,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from lra_fnet.mixers import _fourier_algorithms as algorithms
-from lra_fnet.mixers._fourier_matrices import (
-    LARGEST_TABLE,
-    exactly,
-    in_float16,
-    matrix,
-    stages,
-    two_stage,
-)
 from tasks import check_choice
 
 Operator = Callable[[Array], Array]
@@ -58,22 +49,11 @@ def fourier_mix(
         algorithm = chosen_algorithm(length, width, str(x.dtype))
     elif not supports(algorithm, length, width):
         raise ValueError(
-            f"algorithm {algorithm!r} would need a table of more than {LARGEST_TABLE} "
-            f"points at length {length} and width {width}; take 'real_fft' or 'auto'"
+            f"algorithm {algorithm!r} would need a table of more than "
+            f"{algorithms.LARGEST_TABLE} points at length {length} and width {width}; "
+            "take 'real_fft' or 'auto'"
         )
     return ALGORITHMS[algorithm](x)
-
-
-def chosen_algorithm(
-    length: int, width: int, dtype: str, backend: str | None = None
-) -> str:
-    """Return what "auto" stands for on a backend, by default the one JAX computes on.
-
-    >>> chosen_algorithm(2048, 512, "float32", backend="none")
-    'real_fft'
-    """
-    choice = measured_choice(backend or jax.default_backend(), length, width, dtype)
-    return choice if choice and supports(choice, length, width) else DEFAULT
 
 
 def check_algorithm(algorithm: str) -> None:
@@ -91,16 +71,11 @@ def supports(algorithm: str, length: int, width: int) -> bool:
     >>> supports("two_stage", 16_384, 128), supports("two_stage", 16_381, 128)
     (True, False)
     """
-    if algorithm.startswith("matrix"):
-        return max(length, width) <= LARGEST_TABLE
-    if algorithm.startswith("two_stage"):  # a long prime has one stage alone
-        return max(*stages(length), width) <= LARGEST_TABLE
+    if algorithm == "matrix":
+        return max(length, width) <= algorithms.LARGEST_TABLE
+    if algorithm == "two_stage":  # a prime length has one stage alone
+        return max(*algorithms.stages(length), width) <= algorithms.LARGEST_TABLE
     return True
-
-
-def widened(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
-    """Return x in float32 or wider: jax.numpy.fft has no bfloat16."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def symmetric(operator: Operator) -> Operator:
@@ -125,28 +100,9 @@ def in_wide(operator: Operator) -> Operator:
     return wide
 
 
-PATH = Path(__file__).with_name("_fourier_choice.json")
-
-
-def measured_choice(backend: str, length: int, width: int, dtype: str) -> str | None:
-    """Return the fastest algorithm at the measured shape closest to this one."""
-    rows = measurements().get(backend, {}).get("rows", [])
-    rows = [row for row in rows if row["dtype"] == dtype]
-    if not rows:
-        return None
-    closest = min(
-        rows,
-        key=lambda row: (
-            abs(math.log(row["length"] / length)) + abs(math.log(row["width"] / width))
-        ),
-    )
-    return closest["algorithm"]
-
-
-@functools.cache
-def measurements() -> dict[str, Any]:
-    """Return the table: backend to device, versions and rows."""
-    return json.loads(PATH.read_text())
+def widened(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
+    """Return x in float32 or wider: jax.numpy.fft has no bfloat16."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 ALGORITHMS: Mapping[str, Operator] = MappingProxyType(
@@ -154,14 +110,42 @@ ALGORITHMS: Mapping[str, Operator] = MappingProxyType(
         # The baseline: also differentiated as the paper's code is.
         "published": in_wide(algorithms.published),
         "real_fft": symmetric(algorithms.real_fft),
-        "real_fft_each": symmetric(algorithms.real_fft_each),
         "folded_fft": symmetric(algorithms.folded_fft),
-        "matrix": symmetric(exactly(matrix)),
-        "two_stage": symmetric(exactly(two_stage)),
-        "matrix_float16": symmetric(in_float16(matrix)),
-        "two_stage_float16": symmetric(in_float16(two_stage)),
+        "matrix": symmetric(algorithms.matrix),
+        "two_stage": symmetric(algorithms.two_stage),
     }
 )
-# Exact to the rounding of float32. The others' error is below that of bfloat16, and
-# only for it "auto" may stand for them.
-EXACT = tuple(name for name in ALGORITHMS if not name.endswith("float16"))
+
+# ---------------------------------------------------------------------------
+# What "auto" stands for
+
+MEASUREMENTS = Path(__file__).with_name("_fourier_choice.json")
+
+
+def chosen_algorithm(
+    length: int, width: int, dtype: str, backend: str | None = None
+) -> str:
+    """Return what "auto" stands for on a backend, by default the one JAX computes on.
+
+    It is the fastest algorithm at the measured shape closest to this one.
+
+    >>> chosen_algorithm(2048, 512, "float32", backend="none")
+    'real_fft'
+    """
+    table = measurements().get(backend or jax.default_backend(), {"rows": []})
+    rows = [row for row in table["rows"] if row["dtype"] == dtype]
+    if not rows:
+        return DEFAULT
+
+    def distance(row: Mapping[str, Any]) -> float:
+        shape = math.log(row["length"] / length), math.log(row["width"] / width)
+        return sum(map(abs, shape))
+
+    choice = min(rows, key=distance)["algorithm"]
+    return choice if supports(choice, length, width) else DEFAULT
+
+
+@functools.cache
+def measurements() -> dict[str, Any]:
+    """Return the table that `speed-fourier` writes: device and rows by backend."""
+    return json.loads(MEASUREMENTS.read_text())

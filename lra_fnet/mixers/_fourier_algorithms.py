@@ -1,15 +1,24 @@
-"""The FNet transform y = Re(F_l F_d x) by fast Fourier transforms, exactly.
+"""Algorithms for the FNet transform y = Re(F_l F_d x), all exact.
 
 With x real, y[n, k] = sum over m, j of cos(2 pi (n m / l + k j / d)) x[m, j]. Two
 symmetries follow, with indices modulo l and d, and each halves the work:
 
     y[-n, -k] = y[n, k]                      half of the outputs are enough
     y depends on x[m, j] + x[-m, -j] alone   and so are half of the inputs
+
+`matrix` and `two_stage` multiply by tables of cosines and sines, for processors whose
+matrix units are far ahead of their memory.
 """
+
+import functools
+import math
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+import numpy as np
+from jaxtyping import Array, Float
+
+LARGEST_TABLE = 4096  # points of a transform by one matrix, whose table is 17 MB
 
 
 def published(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
@@ -29,25 +38,6 @@ def real_fft(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
     return with_mirrored_columns(half, mirrored_rows(half), x.shape[-1])
 
 
-def real_fft_each(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
-    """Transform one example after the other by `real_fft`, into its place of y.
-
-    Cost: the same, but in a processor's cache, where a batch does not fit. XLA on CPUs
-    runs such a loop on one thread: it takes a device for each core to use all.
-    """
-    examples = x.reshape(-1, *x.shape[-2:])
-
-    def put(i: Int[Array, ""], y: Float[Array, "n l d"]) -> Float[Array, "n l d"]:
-        example = jax.lax.dynamic_slice_in_dim(examples, i, 1)
-        half = jnp.fft.rfft2(example).real
-        y = jax.lax.dynamic_update_slice(y, half, (i, 0, 0))
-        rest = mirrored_columns(mirrored_rows(half), x.shape[-1])
-        return jax.lax.dynamic_update_slice(y, rest, (i, 0, half.shape[-1]))
-
-    y = jax.lax.fori_loop(0, len(examples), put, jnp.zeros_like(examples))
-    return y.reshape(x.shape)
-
-
 def folded_fft(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
     """Fold to half of the columns, transform to half of the rows, mirror them.
 
@@ -60,6 +50,65 @@ def folded_fft(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
     upper = jnp.roll(jnp.flip(lower, axis=-1), 1, axis=-1)  # rows n
     inner = lower[..., 1 : (length + 1) // 2, :]
     return jnp.concatenate([upper, jnp.flip(inner, axis=-2)], axis=-2)
+
+
+def matrix(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
+    """Fold both axes, multiply by cosines and by sines, unfold.
+
+    y = C_l E C_d - S_l O S_d, where E and O are the parts of x that are even and odd
+    in both axes, a quarter of its numbers each. Cost: l d (l + d) / 2 operations.
+    """
+    length, width = x.shape[-2:]
+    rows, columns = _half_tables(length, x.dtype), _half_tables(width, x.dtype)
+    even, odd = (
+        _product("nm,...mj,jk->...nk", rows[i], part, columns[i], optimize="optimal")
+        for i, part in enumerate(_quarters(x))
+    )
+    upper = with_mirrored_columns(even - odd, even + odd, width)  # rows n
+    lower = with_mirrored_columns(even + odd, even - odd, width)  # rows -n
+    inner = lower[..., 1 : (length + 1) // 2, :]
+    return jnp.concatenate([upper, jnp.flip(inner, axis=-2)], axis=-2)
+
+
+def two_stage(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
+    """Fold the columns, transform the length l = p q in two stages, then the width.
+
+    With m = q m1 + m2 and n = k1 + p k2 the angle n m / l falls apart into
+    k1 m1 / p + k1 m2 / l + k2 m2 / q: two small transforms, a rotation between them.
+    Because the folded x is real, k1 = 0 ... p // 2 are enough.
+    Cost: l d (p + 2 q + d / 2) operations.
+    """
+    (p, q), width = stages(x.shape[-2]), x.shape[-1]
+    folded = folded_columns(x)
+    folded = folded.reshape(*x.shape[:-2], p, q, folded.shape[-1])  # m1, m2, j
+    first = _product("cki,...imj->...ckmj", _first_table(p, x.dtype), folded)
+    # Between the stages: a rotation by -2 pi k1 m2 / l.
+    cosine, sine = _tables(p // 2 + 1, q, p * q, x.dtype)[..., None]
+    real, imaginary = first[..., 0, :, :, :], first[..., 1, :, :, :]
+    turned = jnp.stack(
+        [real * cosine + imaginary * sine, imaginary * cosine - real * sine], axis=-4
+    )
+    spectrum = _product("cmen,...ckmj->...enkj", _second_table(q, x.dtype), turned)
+    even, odd = (
+        _product("...nkj,jh->...nkh", spectrum[..., part, :, :, :], table)
+        for part, table in enumerate(_half_tables(width, x.dtype))
+    )
+    upper = with_mirrored_columns(even + odd, even - odd, width)  # rows n
+    lower = with_mirrored_columns(even - odd, even + odd, width)  # rows -n
+    inner = lower[..., 1 : (p + 1) // 2, :]
+    rows = jnp.concatenate([upper, jnp.flip(inner, axis=(-3, -2))], axis=-2)
+    return rows.reshape(x.shape)
+
+
+@functools.cache
+def stages(length: int) -> tuple[int, int]:
+    """Return p and q with p q = length whose two stages cost least, p + 2 q.
+
+    >>> stages(4000)
+    (100, 40)
+    """
+    divisors = (q for q in range(1, length + 1) if length % q == 0)
+    return min(((length // q, q) for q in divisors), key=lambda pq: pq[0] + 2 * pq[1])
 
 
 def folded_columns(
@@ -86,11 +135,60 @@ def with_mirrored_columns(
     left: Float[Array, "*b r h"], mirrored: Float[Array, "*b r h"], width: int
 ) -> Float[Array, "*b r d"]:
     """Append the columns d // 2 + 1 ... d - 1: column d - k is `mirrored` at k."""
-    return jnp.concatenate([left, mirrored_columns(mirrored, width)], axis=-1)
+    right = jnp.flip(mirrored[..., 1 : (width + 1) // 2], axis=-1)
+    return jnp.concatenate([left, right], axis=-1)
 
 
-def mirrored_columns(
-    mirrored: Float[Array, "*b r h"], width: int
-) -> Float[Array, "*b r c"]:
-    """Return the columns d // 2 + 1 ... d - 1: column d - k is `mirrored` at k."""
-    return jnp.flip(mirrored[..., 1 : (width + 1) // 2], axis=-1)
+def _quarters(x: Float[Array, "*b l d"]) -> list[Float[Array, "*b r h"]]:
+    """Return the parts of x that are even in both axes, and odd in both.
+
+    Rows 0 ... l // 2 and columns 0 ... d // 2, where partners are added up.
+    """
+    return [_folded(half, axis=-1)[i] for i, half in enumerate(_folded(x, axis=-2))]
+
+
+def _folded(x: Array, axis: int) -> tuple[Array, Array]:
+    """Return x[m] + x[-m] and x[m] - x[-m] for m = 0 ... size // 2 of an axis.
+
+    What is its own partner stays what it is; its sines are zero.
+    """
+    size = x.shape[axis]
+    pairs = (size - 1) // 2
+    own = jax.lax.slice_in_dim(x, 0, size // 2 + 1, axis=axis)
+    partner = jnp.flip(jax.lax.slice_in_dim(x, size - pairs, size, axis=axis), axis)
+    around = [(0, 0)] * x.ndim
+    around[axis] = (1, size // 2 - pairs)
+    partner = jnp.pad(partner, around)
+    return own + partner, own - partner
+
+
+# Else a product is of TensorFloat-32 or bfloat16 numbers on accelerators.
+_product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
+
+
+def _half_tables(size: int, dtype: np.dtype) -> Float[np.ndarray, "2 h h"]:
+    """Return cosines and sines of 2 pi n m / size for n, m = 0 ... size // 2."""
+    return _tables(size // 2 + 1, size // 2 + 1, size, dtype)
+
+
+def _first_table(p: int, dtype: np.dtype) -> Float[np.ndarray, "2 k p"]:
+    """Return the real and imaginary parts of a transform to k1 = 0 ... p // 2."""
+    cosine, sine = _tables(p // 2 + 1, p, p, dtype)
+    return np.stack([cosine, -sine])
+
+
+def _second_table(q: int, dtype: np.dtype) -> Float[np.ndarray, "2 q 2 q"]:
+    """Return a transform of pairs (real, imaginary) at m2 to pairs at k2."""
+    cosine, sine = _tables(q, q, q, dtype)
+    return np.stack([np.stack([cosine, sine]), np.stack([-sine, cosine])], axis=2)
+
+
+@functools.lru_cache(maxsize=16)
+def _tables(
+    rows: int, columns: int, size: int, dtype: np.dtype
+) -> Float[np.ndarray, "2 n m"]:
+    """Return cosines and sines of 2 pi n m / size, computed in float64."""
+    # The product is taken modulo the size first: large angles would lose digits.
+    turns = np.arange(rows)[:, None] * np.arange(columns) % size
+    angles = 2 * math.pi / size * turns
+    return np.stack([np.cos(angles), np.sin(angles)]).astype(dtype)

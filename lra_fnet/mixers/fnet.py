@@ -1,15 +1,15 @@
-"""FNet: mix tokens by an unparameterised Fourier transform."""
+"""FNet: mix tokens by a Fourier transform without parameters."""
 
 from typing import ClassVar
 
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.mixers._fourier import check_algorithm, chosen_algorithm, fourier_mix
+from lra_fnet.mixers._fourier import check_algorithm, fourier_mix
 
 
 class Mixer(nn.Module):
-    """Mix by y = Re(F_l F_d x), the published unnormalised transform.
+    """Mix by y = Re(F_l F_d x), the published unnormalized transform.
 
     Cost O(l d (log l + log d)), no parameters.
 
@@ -24,7 +24,7 @@ class Mixer(nn.Module):
     cost: ClassVar[str] = "l d (log l + log d)"
     exponent: ClassVar[float] = 1.0
     # The transform multiplies the standard deviation by sqrt(l d / 2), hundreds at
-    # the lengths here: a normalisation must follow the residual sum.
+    # the lengths here: a normalization must follow the residual sum.
     norm_placement: ClassVar[str] = "post"
     mixes_padding: ClassVar[str] = "every output is a sum over all l positions"
 
@@ -43,10 +43,3 @@ class Mixer(nn.Module):
     ) -> Float[Array, "b l d"]:
         """Mix over length and width, padding included, as in the published model."""
         return fourier_mix(x, self.algorithm)
-
-    def choice(self, length: int, width: int, dtype: str) -> str:
-        """Return a line for the run's log: what "auto" stands for."""
-        algorithm = self.algorithm
-        if algorithm == "auto":
-            algorithm = chosen_algorithm(length, width, dtype)
-        return f"Fourier transform by {algorithm}"

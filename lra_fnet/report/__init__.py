@@ -1,19 +1,15 @@
-"""Turn result files into one HTML page, a Markdown table and a CSV table. No JAX here.
+"""From result files to one HTML page, Markdown and CSV tables. No JAX here.
 
-`python -m lra_fnet.report` (make report) reads what runs have left; docs/results.md
-has its keys.
+`python -m lra_fnet report` reads what runs have left; docs/results.md has the fields.
 
-
-    sources.py, schema.py   finds the files and holds them to their schemas
-    cells.py                pools the seeds of a protocol
-    boards.py, arrange.py   say what may stand beside what, and what not
-    verdicts.py             what is better by more than noise; averages over tasks
-    speeds.py, bubbles.py   speed and memory; accuracy against speed
-    learning.py, parts.py   curves; accuracy by features of the examples
-    repeat.py               commands, versions, devices
-    places.py, words.py     the same as texts in tables, and as sentences
-    grids.py                what tables and figures are made of
-    figures.py, svg.py      figures, and how they enter the page
-    view.py, contents.py    all of a board, and all there is
-    page.py, tables.py      index.html; table.md and table.csv
+    load.py        files to one data frame of runs; speed measurements; failures
+    statistics.py  intervals, paired tests, corrections for many tests
+    accuracy.py    seeds pooled, what is comparable, ranks, averages over tasks
+    speed.py       speed and memory against length
+    learning.py    learning curves, times to learn, accuracy by features
+    published.py   numbers of others, from published.toml
+    sentences.py   numbers as text, and findings in words
+    tables.py      the same as tables of texts
+    figures.py     drawing
+    page.py        index.html, table.md, table.csv, results.csv
 """

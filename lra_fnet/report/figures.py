@@ -1,11 +1,18 @@
-"""Draw plots as SVG that a page can hold: text as text, colours of the page's theme."""
+"""Figures as SVG that a page can hold: text as text, on a transparent ground.
+
+The colors are those of the light theme; in the dark one the style sheet inverts them.
+"""
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from html import escape
+from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
     EngFormatter,
@@ -15,14 +22,19 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
-from lra_fnet.report.grids import Plot, Series, at_most
-from lra_fnet.report.svg import COLOURS, INK, LINE, MUTED, embedded
-
-MARKERS = "osD^vPX"  # no two rows of eight have both colour and marker in common
+INK, MUTED, LINE = "#1c1e21", "#5b6068", "#dad7ce"
+COLORS = (
+    *("#0b5cad", "#c2410c", "#15803d", "#a21c6b"),
+    *("#0e7490", "#854d0e", "#6d3fc0", "#4b5563"),
+)
+MARKERS = "osD^vPX"  # no two of 56 rows have both color and marker in common
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)))
+MOST_LINES = 12  # of a figure: those of the benchmark's own table
+MOST_BANDS = 4  # of a figure; more would hide the lines
 
-SETTINGS: Mapping[str, Any] = {
+STYLE: Mapping[str, Any] = {
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "font.size": 9,
     "text.color": INK,
     "axes.labelcolor": MUTED,
@@ -39,134 +51,214 @@ SETTINGS: Mapping[str, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.6,
     "lines.markersize": 3.5,
-    "path.simplify": True,
 }
+NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 SIZE = (4.8, 3.3)  # inches of 72 units
-CHARACTER, LINE_HEIGHT = 0.017, 0.05  # of a bubble's name, as shares of the axes
+
+Numbers = Sequence[float]
 
 
-def drawn(plot: Plot, rows: Sequence[str]) -> str:
+class Series(NamedTuple):
+    """A line of a figure, or a bubble.
+
+    Attributes:
+      name: of its row.
+      x, y: its points.
+      low, high: bounds of y at each point; empty where there are none.
+      size: of a bubble, in any unit; 0 for a line.
+    """
+
+    name: str
+    x: Numbers
+    y: Numbers
+    low: Numbers = ()
+    high: Numbers = ()
+    size: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plot:
+    """What a figure shows.
+
+    Attributes:
+      title: above it, and what a screen reader says.
+      x_label, y_label: with units.
+      series: all lines or all bubbles, in the order of the legend.
+      log: whether both axes are logarithmic, the horizontal one to base 2.
+      note: below it.
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    series: Sequence[Series]
+    log: bool = False
+    note: str = ""
+
+    @property
+    def bubbles(self) -> bool:
+        """Return whether it shows bubbles."""
+        return self.series[0].size > 0
+
+
+class Panel(NamedTuple):
+    """The accuracies of one task, as shares.
+
+    Attributes:
+      title: of the task.
+      rows: name, mean, and bounds of the interval of each mixer.
+      baseline: name and accuracy of the best trivial baseline; None where not known.
+    """
+
+    title: str
+    rows: Sequence[tuple[str, float, float, float]]
+    baseline: tuple[str, float] | None
+
+
+def overview(panels: Sequence[Panel]) -> str:
+    """Return an SVG file: accuracies with intervals, a panel a task."""
+    style: dict[Any, Any] = {**STYLE, "svg.hashsalt": "overview"}
+    with rc_context(style):
+        height = 1.1 + 0.28 * max(len(panel.rows) for panel in panels)
+        size = (2.6 * len(panels), height)
+        figure = Figure(figsize=size, layout="constrained")
+        for axes, panel in zip(
+            figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+        ):
+            _draw_panel(axes, panel)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata=NO_METADATA, facecolor="white")
+    return out.getvalue()
+
+
+def _draw_panel(axes: Axes, panel: Panel) -> None:
+    """Draw a dot with its interval for each mixer, and a line for the baseline."""
+    names, means, low, high = zip(*panel.rows, strict=True)
+    percent = 100 * np.array([means, low, high])
+    reach = percent[0] - percent[1], percent[2] - percent[0]
+    axes.errorbar(percent[0], range(len(names)), xerr=reach, fmt="o", color=COLORS[0])
+    axes.set_yticks(range(len(names)), names)
+    axes.margins(y=0.5)
+    axes.invert_yaxis()
+    axes.set_title(panel.title, fontsize=10)
+    axes.set_xlabel("test accuracy, %")
+    if panel.baseline:
+        name, accuracy = panel.baseline
+        axes.axvline(100 * accuracy, color=MUTED, linestyle="--", linewidth=1)
+        axes.set_xlabel(f"test accuracy, %\ndashed: {name}")
+
+
+def limited(plot: Plot, order: Sequence[str], band: str = "") -> Plot:
+    """Return a plot of lines with no more lines and bands than it has room for.
+
+    Args:
+      plot: of any number of lines.
+      order: of all rows; the first ones are drawn.
+      band: what the bands mean, for the note.
+    """
+    lines = sorted(plot.series, key=lambda line: order.index(line.name))
+    notes = [plot.note]
+    if len(lines) > MOST_BANDS:
+        lines = [line._replace(low=(), high=()) for line in lines]
+    elif any(line.low for line in lines):
+        notes.append(band)
+    if hidden := [line.name for line in lines[MOST_LINES:]]:
+        notes.append(f"Not drawn, to keep it readable: {', '.join(hidden)}.")
+    note = " ".join(filter(None, notes))
+    return replace(plot, series=lines[:MOST_LINES], note=note)
+
+
+def drawn(plot: Plot, order: Sequence[str], name: str) -> str:
     """Return a plot as an SVG element; the same bytes for the same plot.
 
     Args:
       plot: what it shows.
-      rows: of the whole page, which decide the colours.
+      order: all rows of the page, which decides the colors.
+      name: for ids that are unique on the page.
     """
-    settings: dict[Any, Any] = {**SETTINGS, "svg.hashsalt": plot.name}
-    with rc_context(settings):
+    style: dict[Any, Any] = {**STYLE, "svg.hashsalt": name}
+    with rc_context(style):
         figure = Figure(figsize=SIZE, layout="constrained")
-        figure.patch.set_alpha(0)
         axes = figure.subplots()
-        axes.patch.set_alpha(0)
-        if plot.series[0].sizes:
-            _bubbles(axes, plot.series, rows)
-        else:
-            _lines(axes, at_most(plot.series), rows)
-            figure.legend(loc="outside lower center", ncols=3, handlelength=2.6)
         _label(axes, plot)
+        draw = _draw_bubbles if plot.bubbles else _draw_lines
+        draw(axes, plot.series, order)
+        legend = figure.legend(loc="outside lower center", ncols=3, handlelength=2.6)
+        for handle in legend.legend_handles:
+            if isinstance(handle, PathCollection):  # of a bubble
+                handle.set_sizes([30])
         out = io.StringIO()
-        figure.savefig(out, format="svg", metadata=_NO_METADATA)
-    return embedded(out.getvalue(), plot)
+        figure.savefig(out, format="svg", metadata=NO_METADATA, transparent=True)
+    return _element(out.getvalue(), plot.title, name)
 
 
-_NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+def _element(svg: str, title: str, name: str) -> str:
+    """Return an SVG file as an element with a title, its ids unique on the page."""
+    opening, body = svg[svg.index("<svg ") :].split(">", 1)
+    for reference in ('id="', "url(#", 'href="#'):
+        body = body.replace(reference, f"{reference}{name}-")
+    label = f'role="img" aria-label="{escape(title)}"'
+    return f"{opening.replace('<svg', f'<svg {label}')}>{body}".strip()
 
 
-def _lines(axes: Axes, series: Sequence[Series], rows: Sequence[str]) -> None:
+def _draw_lines(axes: Axes, series: Sequence[Series], order: Sequence[str]) -> None:
     """Draw lines, and their ranges as bands."""
     for line in series:
-        style = _style(rows.index(line.name))
-        axes.plot(line.x, line.y, label=line.name, **style)
+        style = _style(order.index(line.name))
+        # Matplotlib leaves names that begin with "_" out of a legend.
+        axes.plot(line.x, line.y, label=line.name.lstrip("_"), **style)
         if line.low:
-            colour = style["color"]
-            axes.fill_between(
-                line.x, line.low, line.high, color=colour, alpha=0.12, linewidth=0
-            )
+            band: Mapping[str, Any] = {
+                "color": style["color"],
+                "alpha": 0.12,
+                "linewidth": 0,
+            }
+            axes.fill_between(line.x, line.low, line.high, **band)
 
 
-def _bubbles(axes: Axes, series: Sequence[Series], rows: Sequence[str]) -> None:
-    """Draw bubbles with their names, the largest first so that none is hidden."""
-    most = max(s.sizes[0] for s in series)
-    for bubble in sorted(series, key=lambda s: -s.sizes[0]):
-        colour = _style(rows.index(bubble.name))["color"]
-        area = 30 + 700 * bubble.sizes[0] / most  # points squared
-        axes.scatter(bubble.x, bubble.y, s=area, color=colour, alpha=0.45, linewidth=0)
+def _draw_bubbles(axes: Axes, series: Sequence[Series], order: Sequence[str]) -> None:
+    """Draw bubbles, the largest first so that none is hidden."""
+    most = max(bubble.size for bubble in series)
+    for bubble in sorted(series, key=lambda bubble: -bubble.size):
+        style = _style(order.index(bubble.name))
+        look = {"color": style["color"], "marker": style["marker"], "linewidth": 0}
+        area = 30 + 500 * bubble.size / most  # points squared
+        name = bubble.name.lstrip("_")
+        axes.scatter(bubble.x, bubble.y, s=area, alpha=0.6, label=name, **look)
     axes.margins(0.18)
-    axes.set_xscale("log")
-    to_axes = (axes.transData + axes.transAxes.inverted()).transform
-    points = to_axes([(s.x[0], s.y[0]) for s in series]).tolist()
-    widths = [CHARACTER * len(s.name) for s in series]
-    for bubble, (x, y) in zip(series, apart(points, widths), strict=True):
-        axes.annotate(
-            bubble.name,
-            (x, y),
-            xycoords="axes fraction",
-            ha="center",
-            va="center",
-            fontsize=8,
-            color=INK,
-        )
 
 
-def apart(
-    points: Sequence[Sequence[float]], widths: Sequence[float]
-) -> list[tuple[float, float]]:
-    """Return where texts stand: at their points, moved up where they would overlap.
-
-    Args:
-      points: of their middles, in units of the axes.
-      widths: of the texts, in the same units.
-
-    >>> apart([(0.5, 0.5), (0.5, 0.5), (0.9, 0.5)], [0.1, 0.1, 0.1])
-    [(0.5, 0.5), (0.5, 0.55), (0.9, 0.5)]
-    """
-    placed: dict[int, tuple[float, float]] = {}
-    for i in sorted(range(len(points)), key=lambda i: (points[i][1], i)):
-        x, y = points[i]
-        for j, (other_x, other_y) in sorted(placed.items(), key=lambda p: p[1][1]):
-            beside = abs(x - other_x) >= (widths[i] + widths[j]) / 2
-            if not beside and y - other_y < LINE_HEIGHT:
-                y = max(y, other_y + LINE_HEIGHT)
-        placed[i] = x, y
-    return [placed[i] for i in range(len(points))]
-
-
-def _style(place: int) -> dict[str, Any]:
-    """Return colour, marker and dashes of the row in that place."""
+def _style(index: int) -> dict[str, Any]:
+    """Return color, marker and dashes of the row with that index."""
     return {
-        "color": [*COLOURS][place % len(COLOURS)],
-        "marker": MARKERS[place % len(MARKERS)],
-        "linestyle": DASHES[place // len(COLOURS) % len(DASHES)],
+        "color": COLORS[index % len(COLORS)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "linestyle": DASHES[index // len(COLORS) % len(DASHES)],
         "markeredgewidth": 0,
     }
 
 
 def _label(axes: Axes, plot: Plot) -> None:
-    """Name the axes, and put ticks where numbers are round."""
+    """Name the axes, and put ticks at round numbers."""
     axes.set_xlabel(plot.x_label)
     axes.set_ylabel(plot.y_label)
-    if plot.series[0].sizes:
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter("{x:,g}")
-        return
-    if not plot.log:
-        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-        axes.xaxis.set_major_formatter(
-            EngFormatter(sep="") if _large(axes) else "{x:g}"
-        )
-        return
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    lengths = sorted({x for line in plot.series for x in line.x})
-    axes.xaxis.set_major_locator(FixedLocator(lengths))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter("{x:g}")
+    x = [value for line in plot.series for value in line.x]
+    if plot.bubbles:
+        axes.set_xscale("log")
+        _set_ticks(axes.xaxis, LogLocator(subs=(1, 2, 5)), "{x:,g}")
+    elif plot.log:
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        _set_ticks(axes.xaxis, FixedLocator(sorted(set(x))), "{x:,.0f}")
+        _set_ticks(axes.yaxis, LogLocator(subs=(1, 2, 5)), "{x:g}")
+    else:
+        thousands = max(x) >= 10_000  # written with a k or an M
+        steps = MaxNLocator(6, steps=[1, 2, 5, 10])
+        _set_ticks(axes.xaxis, steps, EngFormatter(sep="") if thousands else "{x:g}")
 
 
-def _large(axes: Axes) -> bool:
-    """Return whether the numbers of the horizontal axis want a k or an M."""
-    return bool(axes.get_xlim()[1] >= 10_000)
+def _set_ticks(axis: Any, major: Any, text: Any) -> None:
+    """Put the ticks of an axis, without minor ones."""
+    axis.set_major_locator(major)
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(text)

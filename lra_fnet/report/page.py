@@ -1,104 +1,176 @@
-"""index.html: one file that needs no other, and asks no network for anything."""
+"""The report: index.html, which asks nothing of any network, and tables as files."""
 
-import functools
-from collections.abc import Iterable, Sequence
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import count
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from configs.grid import MODELS
-from lra_fnet.report import repeat, words
-from lra_fnet.report.boards import ordered
-from lra_fnet.report.contents import Contents
-from lra_fnet.report.figures import drawn
-from lra_fnet.report.grids import Grid, Plot, left_out
-from lra_fnet.report.published import (
-    ROWS,
-    SOURCES,
-    SPEED_LENGTHS,
-    SPEED_ROWS,
-    SPEED_SOURCE,
-    TASKS,
-)
+from lra_fnet.report import accuracy, figures, learning, published, sentences, tables
+from lra_fnet.report.accuracy import AccuracyTable, NotComparable
+from lra_fnet.report.load import load, results_csv
+from lra_fnet.report.speed import SpeedTable, speed_tables
+from lra_fnet.report.tables import as_markdown
+from lra_fnet.workdir import write_text
+from tasks import task_title
 
-TEMPLATE, STYLE = "page.html", "page.css"
+DEFAULT_FOLDERS = ["results", "runs"]
+PAGE, MARKDOWN, STYLE = "page.html", "table.md", "page.css"
 
 
-def page(contents: Contents) -> str:
-    """Return the page; the same bytes for the same contents."""
-    folder = Path(__file__).parent
+class Report(NamedTuple):
+    """All that is shown.
+
+    Attributes:
+      runs: one row a result file.
+      tables: of comparable configurations, the one to begin with first.
+      excluded: configurations that are not comparable with any table.
+      speeds: tables of speed measurements, by device and sizes.
+      remarks: what a reader should know of the files.
+      bad_files: a line for each file that was left out.
+    """
+
+    runs: pd.DataFrame
+    tables: Sequence[AccuracyTable]
+    excluded: Sequence[NotComparable]
+    speeds: Sequence[SpeedTable]
+    remarks: Sequence[str]
+    bad_files: Sequence[str]
+
+    @property
+    def lead(self) -> AccuracyTable | None:
+        """Return the table to begin with; None where there is no result."""
+        return self.tables[0] if self.tables else None
+
+    @property
+    def order(self) -> list[str]:
+        """Return all rows, which decides the colors of the figures."""
+        rows = [row for table in self.tables for row in table.rows]
+        rows += [mixer for table in self.speeds for mixer in table.mixers]
+        return accuracy.ordered(rows, accuracy.MIXERS)
+
+    def summary(self) -> str:
+        """Say how much was read."""
+        mixers = sentences.plural(self.runs["row"].nunique(), "mixer")
+        tasks = sentences.plural(self.runs["task"].nunique(), "task")
+        return f"{sentences.plural(len(self.runs), 'result')}: {mixers} on {tasks}"
+
+    def findings(self) -> list[str]:
+        """Return what a reader should take from all this, in a few sentences."""
+        lines = sentences.findings(self.lead) if self.lead else []
+        return [*lines, *filter(None, (table.finding() for table in self.speeds))]
+
+    def how_sure(self) -> str:
+        """Say what the intervals and tests of the first table cover."""
+        return sentences.how_sure(self.lead) if self.lead else ""
+
+
+def write_report(folders: list[str], to: Path) -> int:
+    """Write page and tables of all results; return the exit status.
+
+    It is 1 if a file had to be left out. Default folders that do not exist are skipped.
+
+    Raises:
+      ValueError: a folder that was named does not exist.
+    """
+    missing = [name for name in folders if not Path(name).is_dir()]
+    if missing and folders != DEFAULT_FOLDERS:
+        raise ValueError(f"no folder {missing[0]}; runs names folders with results")
+    report = read_report([Path(name) for name in folders])
+    texts = {
+        "index.html": page(report),
+        "table.md": markdown(report),
+        "table.csv": table_csv(report),
+        "results.csv": results_csv(report.runs),
+    }
+    if panels := overview_panels(report):
+        texts["overview.svg"] = figures.overview(panels)
+    to.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        write_text(to / name, text)
+    print(f"{report.summary()}; wrote {', '.join(str(to / name) for name in texts)}")
+    for line in [*report.findings(), *report.remarks]:
+        print(f"  {line}")
+    for line in report.bad_files:
+        print(f"left out: {line}", file=sys.stderr)
+    return 1 if report.bad_files else 0
+
+
+def overview_panels(report: Report) -> list[figures.Panel]:
+    """Return the accuracies of the table to begin with, a panel a task."""
+    if report.lead is None:
+        return []
+    panels = []
+    for task in report.lead.tasks:
+        column = report.lead.column(task)
+        own = {row: found.estimate for row, found in column.items()}
+        baselines = {
+            name: by_task[task]
+            for name, by_task in report.lead.baselines.items()
+            if task in by_task
+        }
+        best = max(baselines.items(), key=lambda item: item[1], default=None)
+        rows = [(row, each.mean, each.low, each.high) for row, each in own.items()]
+        panels.append(figures.Panel(task_title(task), rows, best))
+    return [panel for panel in panels if panel.rows]
+
+
+def read_report(folders: Sequence[Path]) -> Report:
+    """Return what is shown of all files below some folders."""
+    found = load(folders)
+    configurations, remarks = accuracy.pool(found.runs)
+    tables, excluded = accuracy.arrange(configurations, found.failures)
+    remarks = [*remarks, *accuracy.failed_seeds(tables, found.failures)]
+    speeds = speed_tables(found.speeds)
+    return Report(found.runs, tables, excluded, speeds, remarks, found.bad_files)
+
+
+def page(report: Report) -> str:
+    """Return index.html; the same bytes for the same report."""
+    style = Markup((Path(__file__).parent / STYLE).read_text())
+    return _rendered(PAGE, report, style=style).strip() + "\n"
+
+
+def markdown(report: Report) -> str:
+    """Return table.md."""
+    return re.sub(r"\n{3,}", "\n\n", _rendered(MARKDOWN, report)).strip() + "\n"
+
+
+def table_csv(report: Report) -> str:
+    """Return one row a configuration, trivial baseline and failure."""
+    frame = accuracy.as_frame(report.tables, report.excluded)
+    return frame.to_csv(index=False, lineterminator="\n")
+
+
+def _rendered(name: str, report: Report, **more: Any) -> str:
+    """Return what a template makes of a report."""
     environment = Environment(
-        loader=FileSystemLoader(folder),
-        autoescape=True,
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["drawn"] = functools.partial(_figure, _rows(contents))
-    environment.filters["plural"] = words.plural
-    style = Markup((folder / STYLE).read_text())
-    return environment.get_template(TEMPLATE).render(
-        contents=contents,
-        style=style,
-        left_out=left_out,
-        repeat=repeat,
-        published=published_grids(),
-        published_speed=published_speed(),
-        words=words,
-    )
+    draw = partial(_drawn, report.order, count())
+    environment.filters |= {"drawn": draw, "markdown": as_markdown, "number": _number}
+    more |= {"learning": learning, "published": published, "tables": tables}
+    template = environment.get_template(name)
+    return template.render(report=report, sentences=sentences, **more)
 
 
-def _figure(rows: Sequence[str], plot: Plot) -> Markup:
+def _drawn(order: Sequence[str], numbers: Iterator[int], plot: figures.Plot) -> Markup:
     """Return a plot as an SVG element, which is no text to escape."""
-    return Markup(drawn(plot, rows))
+    return Markup(figures.drawn(plot, order, f"figure{next(numbers)}"))
 
 
-def _rows(contents: Contents) -> list[str]:
-    """Return all rows of the page, which decide the colours of its figures."""
-    boards: Iterable[str] = (row for v in contents.views for row in v.board.rows)
-    speeds = (model for found in contents.speeds for model in found.models)
-    return ordered([*boards, *speeds], MODELS)
-
-
-def published_grids() -> list[Grid]:
-    """Return the published numbers: those that may be compared, then the others."""
-    kinds = (
-        ("With LRA's token ids as inputs", True),
-        ("With other or unstated inputs: not comparable with this suite's", False),
-    )
-    header = ["model", *map(words.title, TASKS), "source"]
-    return [
-        Grid(
-            heading,
-            header,
-            [
-                [row.name, *map(_cell, row.accuracies), _source(row.source)]
-                for row in ROWS
-                if SOURCES[row.source].lra_inputs == lra_inputs
-            ],
-        )
-        for heading, lra_inputs in kinds
-    ]
-
-
-def published_speed() -> Grid:
-    """Return LRA's own speed table."""
-    header = ["model"]
-    header += [f"steps/s at {length:,}" for length in SPEED_LENGTHS]
-    header += [f"GB at {length:,}" for length in SPEED_LENGTHS]
-    rows = [
-        [row.name, *map(str, row.steps_per_second), *map(str, row.gigabytes)]
-        for row in SPEED_ROWS
-    ]
-    return Grid("Published speed and memory", header, rows, SPEED_SOURCE)
-
-
-def _cell(accuracy: float | None) -> str:
-    """Return a published accuracy."""
-    return words.NONE if accuracy is None else f"{accuracy:.2f}"
-
-
-def _source(key: str) -> str:
-    """Return where a line was read, and what should be known of it."""
-    return f"{SOURCES[key].citation} ({SOURCES[key].remark})"
+def _number(value: int | float | None, divisor: int = 1) -> str:
+    """Return a number that a run may lack."""
+    if isinstance(value, int) and divisor == 1:
+        return f"{value:,}"
+    return "not given" if value is None else sentences.short(value / divisor)

@@ -1,181 +1,225 @@
-"""table.md and table.csv: the same numbers for other programs and for text."""
+"""Tables of texts, as the page and table.md show them."""
 
-import csv
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from lra_fnet.report import repeat
-from lra_fnet.report.cells import Cell
-from lra_fnet.report.contents import Contents
-from lra_fnet.report.grids import Grid
-from lra_fnet.report.markdown import table
-from lra_fnet.report.places import Place, bounds
-from lra_fnet.report.verdicts import reference
-from lra_fnet.report.view import BoardView
-from lra_fnet.report.words import percent, title
+from tabulate import tabulate
 
-FIELDS = (
-    *("table", "task", "mixer", "status", "reasons", "mean", "low", "high", "covers"),
-    *("seeds", "correct", "examples", "rank", "behind_best", "p_behind_best"),
-    *("published", "published_source", "difference", "marks"),
-    *("steps", "parameters", "steps_per_second", "examples_per_second"),
-    *("seeds_in_program", "peak_memory_bytes", "device_kind", "device_count"),
-    *("config_hash", "data_source", "data_checksum", "commands", "files"),
+from lra_fnet.report.accuracy import (
+    MARKS,
+    PATHX,
+    AccuracyTable,
+    NotComparable,
 )
+from lra_fnet.report.published import FIVE, SIX
+from lra_fnet.report.sentences import (
+    interval,
+    p_words,
+    percent,
+    points,
+)
+from tasks import task_title
+
+LETTERS = dict(zip(MARKS, "abcd", strict=True))
+AVERAGES = {"Five tasks": FIVE, "Six tasks": SIX}
 
 
-def markdown(contents: Contents) -> str:
-    """Return the tables as Markdown that can be read as it is."""
-    blocks = ["# Long Range Arena: results", contents.summary() + "."]
-    blocks += [_bullets([*contents.findings(), contents.how_sure()])]
-    for found in contents.views:
-        blocks += _board(found)
-    for measured in contents.speeds:
-        blocks.append(f"## Speed: {measured.name}")
-        blocks += [_grid(grid) for grid in measured.grids()]
-    if contents.apart:
-        blocks += ["## Single cells that stand apart", _apart(contents)]
-    if contents.remarks:
-        blocks += ["## Remarks", _bullets(contents.remarks)]
-    if contents.problems:
-        blocks += ["## Files that were left out", _bullets(contents.problems)]
-    return "\n\n".join(block.strip() for block in blocks if block.strip()) + "\n"
+class TextTable(NamedTuple):
+    """A table of texts.
+
+    Attributes:
+      title: above it.
+      header: of its columns; the first names the rows.
+      rows: as many texts each as the header has.
+      note: below it.
+    """
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
 
 
-def _board(found: BoardView) -> list[str]:
-    """Return a board: its table, its notes, its margins."""
-    board = found.board
-    body = [[row, *map(_shown, places)] for row, places in found.rows()]
-    body += [[f"answer by {name}", *cells] for name, cells in found.readers()]
-    notes = [f"({letter}) {meaning}" for letter, meaning in found.legend().items()]
-    notes += [*found.notes(), *(f"Published: {line}" for line in found.sources())]
-    name = f"## Accuracy, recipe {board.name}"
-    apart = [f"Not comparable with published numbers: {w}." for w in board.why_apart]
-    explained = (
-        "Percent of the test split [95 % interval]; best or tied: see below; "
-        "published number, difference in points."
+def as_markdown(table: TextTable) -> str:
+    r"""Return a table as Markdown, without its title and note.
+
+    >>> print(as_markdown(TextTable("t", ["a", "b"], [["1", "|x|"]])))
+    | a   | b     |
+    |-----|-------|
+    | 1   | \|x\| |
+    """
+    rows = [[text.replace("|", r"\|") for text in row] for row in table.rows]
+    return tabulate(rows, table.header, tablefmt="github", disable_numparse=True)
+
+
+class Entry(NamedTuple):
+    """What an accuracy table shows for a row and a column, as texts.
+
+    Attributes:
+      mean, interval: percent; empty where there is no result.
+      standing: "best", "tied", "too few seeds to tell" or "".
+      marks: letters of the legend.
+      published, difference: percent and points; empty without a comparable number.
+      reason: why there is no number.
+    """
+
+    mean: str = ""
+    interval: str = ""
+    standing: str = ""
+    marks: str = ""
+    published: str = ""
+    difference: str = ""
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """Return it for table.md."""
+        marks = f"({self.marks})" if self.marks else ""
+        words = [self.mean, f"[{self.interval}]", self.standing, marks]
+        published = f"; {self.published}, {self.difference}" if self.published else ""
+        return self.reason or " ".join(filter(None, words)) + published
+
+
+def header(table: AccuracyTable) -> list[str]:
+    """Return the columns after that of the mixers: tasks, and averages that exist."""
+    return [*map(task_title, table.tasks), *_averages(table)]
+
+
+def entries(table: AccuracyTable) -> Iterator[tuple[str, list[Entry]]]:
+    """Yield each row with its entries."""
+    averages = [AVERAGES[name] for name in _averages(table)]
+    for row in table.rows:
+        own = [entry(table, row, task) for task in table.tasks]
+        yield row, [*own, *(_average(table, row, tasks) for tasks in averages)]
+
+
+def entry(table: AccuracyTable, row: str, task: str) -> Entry:
+    """Return what is shown for a row and a task."""
+    found = table.configurations.get((row, task))
+    if found is None:
+        return Entry(reason="failed" if (row, task) in table.failures else "not run")
+    number, mean = table.published(row, task), found.estimate.mean
+    return Entry(
+        mean=percent(mean),
+        interval=interval(found.estimate),
+        standing=standing(table, row, task),
+        marks="".join(LETTERS[mark] for mark in found.marks),
+        published=f"{number.accuracy:.2f}" if number else "",
+        difference=points(mean - number.accuracy / 100) if number else "",
     )
-    parts = [name, *apart, explained, table(["mixer", *found.header], body)]
-    return [*parts, _bullets(notes), *map(_grid, found.margins())]
 
 
-def _shown(place: Place) -> str:
-    """Return a place of the accuracy table."""
-    if place.reason:
-        return place.reason
-    marks = f" ({place.marks})" if place.marks else ""
-    standing = f" {place.standing}" if place.standing else ""
-    published = f"; {place.published}, {place.difference}" if place.published else ""
-    return f"{place.mean} [{place.interval}]{standing}{marks}{published}"
+def standing(table: AccuracyTable, row: str, task: str) -> str:
+    """Return whether a row is best on a task, or cannot be told from the best."""
+    column = table.rankings[task]
+    verdicts = {pair.second: pair.verdict for pair in column.ties}
+    if row != column.best or not column.margins:
+        return verdicts.get(row, "")
+    # A real tie says more than one of too few seeds.
+    return min(verdicts.values(), default="best")
 
 
-def _grid(grid: Grid) -> str:
-    """Return a table with its title and note."""
-    return f"### {grid.title}\n\n{table(grid.header, grid.rows)}\n{grid.note}"
+def baseline_rows(table: AccuracyTable) -> list[list[str]]:
+    """Return the rows of the trivial baselines, in percent."""
+    blanks = [""] * len(_averages(table))
+    return [
+        [
+            f"trivial baseline: {name}",
+            *(percent(by_task[t]) if t in by_task else "" for t in table.tasks),
+            *blanks,
+        ]
+        for name, by_task in table.baselines.items()
+    ]
 
 
-def _apart(contents: Contents) -> str:
-    """Return the cells of no board."""
-    header = ["task", "mixer", "recipe", "accuracy", "seeds", "why"]
+def legend(table: AccuracyTable) -> dict[str, str]:
+    """Return the meaning of each letter that the table uses."""
+    used = {mark for found in table.configurations.values() for mark in found.marks}
+    return {LETTERS[mark]: words for mark, words in MARKS.items() if mark in used}
+
+
+def notes(table: AccuracyTable) -> Iterator[str]:
+    """Yield what must be known to read the table."""
+    if missing := [task_title(task) for task in FIVE if task not in table.tasks]:
+        yield f"No averages: {', '.join(missing)} missing."
+    guessed = [row for row in table.rows if table.failed_pathx(row)]
+    if guessed and PATHX in table.tasks:
+        yield (
+            "Path-X counts 50 in the six-task average, as in published tables, where a "
+            f"mixer failed or is no better than a guess: {', '.join(guessed)}."
+        )
+    for (row, task), reason in sorted(table.failures.items()):
+        yield f"{row} failed on {task_title(task)}: {reason}"
+    sources: dict[str, dict[str, None]] = {}
+    for row, task in table.configurations:
+        if number := table.published(row, task):
+            source = f"{number.source} ({number.row.source.remark})"
+            sources.setdefault(source, {})[row] = None
+    for source, rows in sorted(sources.items()):
+        yield f"Published: {source}: {', '.join(r for r in table.rows if r in rows)}"
+
+
+def margins(table: AccuracyTable) -> Iterator[TextTable]:
+    """Yield for each column how far the other rows are behind the best."""
+    columns = ["mixer", "behind", "95 % interval", "adjusted p", "verdict", "test"]
+    note = "The interval is that of the pair alone; p is corrected for all pairs."
+    for task, column in table.rankings.items():
+        rows = [
+            [
+                pair.second,
+                f"{100 * pair.comparison.difference:.1f}",
+                f"{points(pair.comparison.low)} to {points(pair.comparison.high)}",
+                p_words(pair.adjusted),
+                pair.verdict or "behind",
+                pair.comparison.test,
+            ]
+            for pair in column.margins
+        ]
+        if rows:
+            title = f"{task_title(task)}: behind {column.best}"
+            yield TextTable(title, columns, rows, note)
+
+
+def not_comparable(excluded: Sequence[NotComparable]) -> TextTable:
+    """Return the configurations that belong to no accuracy table."""
+    columns = ["mixer", "task", "recipe", "accuracy", "seeds", "why"]
     rows = [
         [
-            title(found.cell.task),
-            found.cell.row,
-            found.cell.first.content["recipe"],
-            f"{percent(found.cell.accuracy)} [{bounds(found.cell.answers.estimate)}]",
-            str(len(found.cell.runs)),
-            "; ".join(found.reasons),
+            found.key[0],
+            task_title(found.key[1]),
+            found.get("recipe"),
+            f"{percent(found.estimate.mean)} [{interval(found.estimate)}]",
+            str(len(found.seeds)),
+            "; ".join(reasons),
         ]
-        for found in contents.apart
+        for found, reasons in excluded
     ]
-    return table(header, rows)
+    return TextTable("Single configurations", columns, rows)
 
 
-def _bullets(lines: Sequence[str]) -> str:
-    """Return lines as a list."""
-    return "\n".join(f"- {line}" for line in lines if line)
+def accuracy_table(table: AccuracyTable) -> TextTable:
+    """Return an accuracy table with its trivial baselines for table.md."""
+    rows = [[row, *map(str, own)] for row, own in entries(table)]
+    columns = ["mixer", *header(table)]
+    return TextTable("", columns, [*rows, *baseline_rows(table)])
 
 
-def comma_separated(contents: Contents) -> str:
-    """Return all cells as CSV, a line each; accuracies are shares in [0, 1]."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, FIELDS, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_lines(contents))
-    return out.getvalue()
+def _averages(table: AccuracyTable) -> list[str]:
+    """Return the averages that at least one row has."""
+    return [
+        name
+        for name, tasks in AVERAGES.items()
+        if any(table.average(row, tasks) for row in table.rows)
+    ]
 
 
-def _lines(contents: Contents) -> Iterator[Mapping[str, Any]]:
-    """Yield the line of every cell, reader and failure."""
-    for found in contents.views:
-        name, board = found.board.name, found.board
-        for _, cell in sorted(board.cells.items()):
-            yield (
-                {"table": name, "status": "table"}
-                | _cell(cell)
-                | _standing(found, cell)
-            )
-        for reader, by_task in sorted(board.readers().items()):
-            for task, accuracy in by_task.items():
-                own = {"task": task, "mixer": f"answer by {reader}", "mean": accuracy}
-                yield {"table": name, "status": "reader", **own}
-        for (row, task), reason in sorted(board.failures.items()):
-            own = {"task": task, "mixer": row, "reasons": reason}
-            yield {"table": name, "status": "failed", **own}
-    for apart in contents.apart:
-        reasons = "; ".join(apart.reasons)
-        recipe = apart.cell.first.content["recipe"]
-        own = {"table": recipe, "status": "apart", "reasons": reasons}
-        yield own | _cell(apart.cell)
-
-
-def _cell(cell: Cell) -> dict[str, Any]:
-    """Return what a cell says by itself."""
-    estimate, first = cell.answers.estimate, cell.first
-    return {
-        "task": cell.task,
-        "mixer": cell.row,
-        "mean": estimate.mean,
-        "low": estimate.low,
-        "high": estimate.high,
-        "covers": estimate.covers,
-        "seeds": _joined(cell.seeds),
-        "correct": _joined(run.content["test"]["correct"] for run in cell.runs),
-        "examples": cell.examples,
-        "marks": "; ".join(cell.marks),
-        "steps": first.get("steps"),
-        "parameters": first.get("parameters"),
-        "steps_per_second": cell.mean("speed.steps_per_second"),
-        "examples_per_second": cell.mean("speed.examples_per_second"),
-        "seeds_in_program": first.get("speed.seeds_in_program"),
-        "peak_memory_bytes": first.get("peak_memory.bytes"),
-        "device_kind": first.get("device.kind"),
-        "device_count": first.get("device.count"),
-        "config_hash": first.get("config_hash"),
-        "data_source": first.content["data"]["source"],
-        "data_checksum": first.content["data"]["checksum"],
-        "commands": "\n".join(repeat.commands(cell)),
-        "files": "\n".join(str(run.path) for run in cell.runs),
-    }
-
-
-def _standing(found: BoardView, cell: Cell) -> dict[str, Any]:
-    """Return where a cell stands in its column, and beside what was published."""
-    verdict = found.verdicts[cell.task]
-    margin = next((m for m in verdict.margins if m.row == cell.row), None)
-    number = reference(found.board, cell.row, cell.task)
-    published = number and number.accuracy / 100
-    return {
-        "rank": verdict.ranks[cell.row],
-        "behind_best": margin.difference if margin else 0.0,
-        "p_behind_best": margin.p if margin else None,
-        "published": published,
-        "published_source": number.source if number else None,
-        "difference": cell.accuracy - published if published else None,
-    }
-
-
-def _joined(values: Any) -> str:
-    """Return numbers in one field."""
-    return " ".join(map(str, values))
+def _average(table: AccuracyTable, row: str, tasks: Sequence[str]) -> Entry:
+    """Return what is shown for the average of a row."""
+    found, number = table.average(row, tasks), table.published_average(row, tasks)
+    if found is None:
+        return Entry(reason="not all run")
+    return Entry(
+        mean=percent(found.mean),
+        interval=interval(found),
+        published="" if number is None else f"{number:.2f}",
+        difference="" if number is None else points(found.mean - number / 100),
+    )

@@ -1,10 +1,13 @@
-"""Time calls in turns, so that what else the machine does meets all of them alike."""
+"""Time calls in turns, so that whatever else the machine does affects all alike."""
 
 import dataclasses
 import math
+import multiprocessing
+import signal
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
 from typing import Any
 
 import jax
@@ -14,7 +17,7 @@ FEWEST_ROUNDS = 2
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """Hold the seconds of one call: on the clock, and of this process's processors."""
+    """Seconds of one call: on the clock, and of this process's processors."""
 
     wall: float
     processor: float
@@ -39,21 +42,21 @@ def interleaved(
     Args:
       calls: what to time, by name; compiled already.
       rounds: at most.
-      seconds: after this long no further round begins, but two there are at least.
-      patience: a call that takes this many times the quickest one's time to warm up is
-        not called again, and that is its only sample.
-      settling: calls of the same kind right before each one that is timed, so that what
-        another has left in caches and memory does not count.
+      seconds: after which no further round begins, but for the first two.
+      patience: a call whose warm-up takes this many times as long as the quickest one's
+        is not called again; the warm-up is its only sample.
+      settling: untimed calls of the same kind right before each timed one, so that it
+        does not find caches and memory as another kind has left them.
     """
     warm_up = {name: timed(call) for name, call in calls.items()}
     longest = patience * min(sample.wall for sample in warm_up.values())
-    taking_part = [name for name in calls if warm_up[name].wall <= longest]
-    samples = {n: [] if n in taking_part else [s] for n, s in warm_up.items()}
+    in_rounds = [name for name in calls if warm_up[name].wall <= longest]
+    samples = {n: [] if n in in_rounds else [s] for n, s in warm_up.items()}
     started = time.monotonic()
     for done in range(rounds):
         if done >= FEWEST_ROUNDS and time.monotonic() - started > seconds:
             break
-        for name in taking_part:
+        for name in in_rounds:
             for _ in range(settling):
                 timed(calls[name])
             samples[name].append(timed(calls[name]))
@@ -74,15 +77,60 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def ratios(
+def speed_ups(
     slow: Sequence[Sample], fast: Sequence[Sample], clock: str = "wall"
 ) -> list[float]:
     """Return how many times as long `slow` took as `fast`, in each common round.
 
-    By the "wall" clock or by the "processor", which other work hardly changes.
-
-    >>> ratios([Sample(3.0, 1.0)], [Sample(1.0, 1.0)])
+    >>> speed_ups([Sample(3.0, 1.0)], [Sample(1.0, 1.0)])
     [3.0]
     """
     pairs = zip(slow, fast, strict=False)
     return [getattr(a, clock) / getattr(b, clock) for a, b in pairs]
+
+
+class Killed(ChildProcessError):
+    """A process that the system killed, as it does where memory is short."""
+
+
+def in_own_process(
+    function: Callable[..., Any], *arguments: Any, limit: float | None = None
+) -> Any:
+    """Return what a function of a module returns in a new process.
+
+    Raises:
+      TimeoutError: it takes more than `limit` seconds.
+      Killed: the system killed it.
+      ChildProcessError: the function raised an error, or the process ended otherwise.
+    """
+    # Not forked: JAX has threads, and a GPU's memory belongs to one process.
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send_answer, args=(sender, function, arguments))
+    process.start()
+    sender.close()
+    try:
+        if not receiver.poll(limit):
+            raise TimeoutError(f"it takes more than {limit:g} s")
+        answer, error = receiver.recv()
+    except EOFError:
+        process.join()
+        if process.exitcode == -signal.SIGKILL:
+            raise Killed("the system killed the process") from None
+        raise ChildProcessError(f"it ended with status {process.exitcode}") from None
+    finally:
+        process.kill()
+        process.join()
+    if error:
+        raise ChildProcessError(error)
+    return answer
+
+
+def _send_answer(sender: Connection, function: Callable, arguments: tuple) -> None:
+    """Send the result of a call and "", or None and the error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C
+    try:
+        sender.send((function(*arguments), ""))
+    except Exception as error:
+        lines = str(error).splitlines()[:1]
+        sender.send((None, ": ".join([type(error).__name__, *lines])))

@@ -61,7 +61,7 @@ def fill_table(arguments: argparse.Namespace) -> int:
     with StopSignals() as stop:
         Table(statuses, stop).run()
     if stop.received:
-        print("stopped; the same command goes on from there", flush=True)
+        print("stopped; repeat the command to resume", flush=True)
         return 128 + stop.received
     return int(any(status.state is not State.DONE for status in statuses.values()))
 

@@ -13,7 +13,7 @@ from collections import Counter
 import pytest
 
 from lra_fnet.__main__ import main, parse
-from lra_fnet.hosts import ALONE, BY_HAND, StopSignals
+from lra_fnet.hosts import ALONE, JAX_VARIABLES, StopSignals
 from lra_fnet.result import Failure, make_failure
 from lra_fnet.table import jobs, run
 from lra_fnet.table.jobs import FAILURE_FILE, Job, State, Status
@@ -272,7 +272,7 @@ def test_a_table_is_not_taken_for_a_part_of_one_run_on_several_hosts(
     fake, monkeypatch, capsys
 ):
     run.check_alone({"SLURM_NTASKS": "4", "SLURM_ARRAY_TASK_ID": "2"})
-    for name, value in zip(BY_HAND, ("localhost:1234", "2", "0"), strict=True):
+    for name, value in zip(JAX_VARIABLES, ("localhost:1234", "2", "0"), strict=True):
         monkeypatch.setenv(name, value)
     assert main([*TYPED, "--dry"]) == 1
     assert "set LRA_ALONE=1" in capsys.readouterr().err

@@ -1,0 +1,181 @@
+"""Speed tables: speed and memory of mixers against length."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lra_fnet.report.accuracy import MIXERS, ordered
+from lra_fnet.report.figures import Plot, Series
+from lra_fnet.report.sentences import NONE, TIMES, short
+from lra_fnet.report.tables import TextTable
+from tasks import task_title
+
+BASE = "transformer"
+GIB = 2**30
+SIZES = ["machine", "task", "width", "asked_batch_size"]
+NUMBERS = {
+    "steps_per_second": "train_steps_per_second.median",
+    "seconds": "inference_seconds.median",
+    "gib": "peak_memory.bytes",
+}
+NOTE = (
+    f"In brackets: speed-up over the {BASE}, per example. /8: in batches of 8, because "
+    "the batch that was asked for does not fit in memory. Growth: the exponent e of "
+    "time per example ~ length^e, fitted by least squares."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class SpeedTable:
+    """Speed and memory of mixers on one device, all models of the same sizes.
+
+    Attributes:
+      rows: of the data frame of speed measurements, one for each mixer and length,
+        with numbers as floats: NaN where not measured.
+    """
+
+    rows: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        """Return device and sizes."""
+        machine, task, _, batch = self.rows[SIZES].iloc[0]
+        return f"{machine}; model of {task_title(task)}, batch {batch}"
+
+    @cached_property
+    def mixers(self) -> list[str]:
+        """Return the mixers in the order of the tables."""
+        return ordered(self.rows["mixer"], MIXERS)
+
+    def tables(self) -> list[TextTable]:
+        """Return the tables of training, inference and memory."""
+        training, inference, memory = (
+            self._by_length(title, text)
+            for title, text in (
+                ("Training, steps per second", _training),
+                ("Inference, milliseconds to answer a batch", _inference),
+                ("Peak memory of a device in training, GiB", _memory),
+            )
+        )
+        header = [*training.header, "growth"]
+        rows = [[*row, self._growth(row[0])] for row in training.rows]
+        return [TextTable(training.title, header, rows, NOTE), inference, memory]
+
+    def plots(self) -> list[Plot]:
+        """Return the curves of speed and memory against length."""
+        speed, memory = (
+            [line for line in (self._line(m, name) for m in self.mixers) if line.x]
+            for name in ("examples_per_second", "gib")
+        )
+        against = "against length", "length, positions"
+        return [
+            Plot(f"{title} {against[0]}", against[1], unit, lines, log=True)
+            for title, unit, lines in (
+                ("Training speed", "examples per second", speed),
+                ("Peak memory", "GiB per device", memory),
+            )
+            if lines
+        ]
+
+    def finding(self) -> str:
+        """Say which mixer trains fastest at the longest length that was compared."""
+        rates = self.rows.dropna(subset=["speed_up"]).sort_values("length")
+        rates = rates[rates.groupby("length")["mixer"].transform("size") > 1]
+        if rates.empty:
+            return ""
+        longest = rates[rates["length"] == rates["length"].iloc[-1]]
+        best = longest.loc[longest["examples_per_second"].astype(float).idxmax()]
+        where = f"at length {best['length']:,} ({self.name})"
+        if best["mixer"] == BASE:
+            return f"Nothing trains faster than the {BASE} {where}."
+        return (
+            f"{best['mixer']} trains fastest {where}: a speed-up of "
+            f"{best['speed_up']:.2g} over the {BASE}."
+        )
+
+    def _by_length(self, title: str, text: Callable[[Any], str]) -> TextTable:
+        """Return a table with a row for each mixer and a column for each length."""
+        texts = [
+            text(row) if row.status == "ok" else row.status
+            for row in self.rows.itertuples()
+        ]
+        wide = self.rows.assign(text=texts).pivot(
+            index="mixer", columns="length", values="text"
+        )
+        wide = wide.reindex(self.mixers).fillna(NONE)
+        header = ["mixer", *(f"{length:,}" for length in wide.columns)]
+        return TextTable(title, header, wide.reset_index().values.tolist())
+
+    def _growth(self, mixer: str) -> str:
+        """Return the exponent of the time of an example against the length."""
+        line = self._line(mixer, "examples_per_second")
+        if len(line.x) < 2:
+            return NONE
+        slope, _ = np.polyfit(np.log2(np.array(line.x, float)), -np.log2(line.y), 1)
+        return f"{slope:.2f}"
+
+    def _line(self, mixer: str, name: str) -> Series:
+        """Return a column of a mixer against the lengths where it was measured."""
+        found = self.rows[self.rows["mixer"] == mixer].dropna(subset=[name])
+        found = found.sort_values("length")
+        return Series(mixer, found["length"].tolist(), found[name].tolist())
+
+
+def speed_tables(speeds: pd.DataFrame) -> list[SpeedTable]:
+    """Group speed measurements by device and sizes; of several the last file counts."""
+    speeds = speeds.copy()
+    for name, source in NUMBERS.items():
+        numbers = speeds[source].astype(float)
+        speeds[name] = numbers.where(numbers.gt(0) & speeds["status"].eq("ok"))
+    batch = speeds["batch_size"].astype(float)
+    speeds["gib"] /= GIB
+    speeds["examples_per_second"] = speeds["steps_per_second"] * batch
+    speeds["seconds_per_example"] = speeds["seconds"] / batch
+    speeds["width"] = speeds["width"].fillna(0)
+    speeds = speeds.drop_duplicates([*SIZES, "mixer", "length"], keep="last")
+    groups = [_with_speed_ups(found) for _, found in speeds.groupby(SIZES)]
+    return [SpeedTable(found) for found in groups]
+
+
+def _with_speed_ups(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add how many times the examples a second of the base a mixer has."""
+    base = rows[rows["mixer"] == BASE].set_index("length")
+    of_base = rows["length"].map(base["examples_per_second"]).astype(float)
+    inference = rows["length"].map(base["seconds_per_example"]).astype(float)
+    return rows.assign(
+        speed_up=rows["examples_per_second"] / of_base,
+        inference_speed_up=inference / rows["seconds_per_example"],
+    )
+
+
+def _training(row: Any) -> str:
+    """Return steps per second, and the batch where it is smaller than asked for."""
+    batch = f" /{row.batch_size}" if row.batch_size < row.asked_batch_size else ""
+    return f"{_number(row.steps_per_second)}{batch}{_ratio(row, row.speed_up)}"
+
+
+def _inference(row: Any) -> str:
+    """Return milliseconds to answer a batch."""
+    text = _number(1e3 * row.seconds)
+    return f"{text}{_ratio(row, row.inference_speed_up)}"
+
+
+def _memory(row: Any) -> str:
+    """Return GiB."""
+    return _number(row.gib)
+
+
+def _number(value: float) -> str:
+    """Return a number, or a dash for one that was not measured."""
+    return NONE if np.isnan(value) else short(value)
+
+
+def _ratio(row: Any, speed_up: float) -> str:
+    """Return a speed-up in brackets; nothing for the base itself, or without one."""
+    if row.mixer == BASE or np.isnan(speed_up):
+        return ""
+    return f" ({speed_up:.2g}{TIMES})"

@@ -1,0 +1,1 @@
+"""Generator of Pathfinder images, and the checks of their labels."""

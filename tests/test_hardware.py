@@ -1,0 +1,182 @@
+"""Devices that are asked, numbers that stay, caches that can be written."""
+
+import os
+import sys
+import zlib
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import Mesh
+
+from lra_fnet import __main__ as command_line
+from lra_fnet import hardware
+from lra_fnet.hardware import (
+    CHECKED,
+    NUMERICS,
+    cache_folder,
+    drop_torn_entries,
+    fastest_options,
+    fix_numerics,
+    processor_kind,
+    processor_name,
+)
+from lra_fnet.step import make_mesh
+from tiny_runs import command, run
+
+# --- Devices ------------------------------------------------------------------------
+
+
+def test_a_processor_has_one_name():
+    assert processor_kind() == processor_kind()
+    assert len(processor_kind()) == 12
+    assert processor_name()
+
+
+class Accelerator:
+    platform = "gpu"
+    process_index = 0
+
+
+def test_the_devices_of_the_mesh_decide_not_those_of_this_process():
+    cpus, accelerators = make_mesh(8), Mesh(np.array([Accelerator()]), ("data",))
+    for mesh, examples, steps in ((cpus, 2, 1), (accelerators, 8, 100)):
+        assert hardware.examples_at_once(mesh, 8) == examples
+        assert hardware.default_steps_per_call(mesh) == steps
+    assert fastest_options(accelerators) == ()
+
+
+def test_only_options_that_this_xla_knows_are_given_to_it():
+    device, mesh = jax.devices()[0], make_mesh(2)
+    assert not hardware.is_known(device, "xla_cpu_no_such_option", "1")
+    doubled = jax.jit(lambda x: 2 * x).lower(1.0)
+    options = dict(fastest_options(mesh))
+    assert doubled.compile(compiler_options=options)(3.0) == 6.0
+
+
+def test_a_platform_that_is_absent_ends_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    done = run(command(tmp_path / "run"), tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: JAX has no platform 'cuda' here; have: cpu")
+    assert len(done.stderr.splitlines()) == 1
+
+
+# --- Numbers ------------------------------------------------------------------------
+
+# Of key 7, as this program has always drawn them.
+BITS = [2895194379, 4185947648, 1300703658]
+OTHERS = {
+    "jax_default_matmul_precision": "float32",
+    "jax_default_prng_impl": "rbg",
+    "jax_numpy_dtype_promotion": "strict",
+    "jax_random_seed_offset": 3,
+}
+
+
+def other(name):
+    """Return another value of an option than the one that results are made with."""
+    return OTHERS.get(name, not NUMERICS[name])
+
+
+@pytest.fixture
+def options():
+    """Put JAX's options back afterwards."""
+    yield jax.config
+    for name, value in NUMERICS.items():
+        jax.config.update(name, value)
+
+
+@pytest.mark.parametrize("name", NUMERICS)
+def test_a_variable_that_would_change_numbers_is_refused(name, options, monkeypatch):
+    options.update(name, other(name))
+    monkeypatch.setenv(name.upper(), str(other(name)))
+    with pytest.raises(ValueError, match=f"{name.upper()}={other(name)} would change"):
+        fix_numerics()
+
+
+def test_numbers_do_not_depend_on_what_a_program_has_set_before(options):
+    for name in NUMERICS:
+        options.update(name, other(name))
+    fix_numerics()
+    key = jax.random.key(7)
+    assert str(jax.random.key_impl(key)) == "threefry2x32"
+    bits = jax.random.bits(key, (3,)).tolist()
+    assert bits == BITS
+    assert jax.numpy.ones(1).dtype == "float32"
+
+
+def test_what_the_environment_asks_for_is_refused_before_any_work(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("JAX_DEFAULT_PRNG_IMPL", "rbg")
+    program = "from lra_fnet.hardware import set_up; set_up()"
+    done = run([sys.executable, "-c", program], tmp_path, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "ValueError: JAX_DEFAULT_PRNG_IMPL=rbg would change" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+# --- Caches -------------------------------------------------------------------------
+
+
+def test_a_cache_lies_here_else_at_home_else_in_a_temporary_folder(
+    tmp_path, monkeypatch
+):
+    here, home = tmp_path / "here", tmp_path / "home"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    assert cache_folder("jax") == here / ".cache" / "jax"
+    (here / ".cache" / "jax").rmdir()
+    (here / ".cache" / "jax").touch()  # a file: no folder can be made there
+    assert cache_folder("jax") == home / "lra_fnet" / "jax"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / ".cache" / "jax"))
+    temporary = cache_folder("jax")
+    assert temporary.is_dir() and tmp_path not in temporary.parents
+
+
+def test_numba_is_given_a_folder_where_the_code_cannot_be_written(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    command_line.prepare_caches()
+    assert "NUMBA_CACHE_DIR" not in os.environ
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    command_line.prepare_caches()
+    assert os.environ["NUMBA_CACHE_DIR"] == str(tmp_path / ".cache" / "numba")
+
+
+def test_a_cache_that_was_named_and_cannot_be_written_is_no_error(
+    tmp_path, monkeypatch
+):
+    file = tmp_path / "file"
+    file.touch()
+    before = jax.config.values["jax_compilation_cache_dir"]
+    jax.config.update("jax_compilation_cache_dir", str(file / "jax"))
+    try:
+        hardware.keep_compiled_programs()
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_a_torn_entry_is_dropped_and_whole_ones_stay(tmp_path):
+    whole = zlib.compress(b"program" * 1_000)
+    (tmp_path / "whole-cache").write_bytes(whole)
+    (tmp_path / "torn-cache").write_bytes(whole[:-5])
+    (tmp_path / "empty-cache").write_bytes(b"")
+    (tmp_path / "other-cache").write_bytes(b"\x28\xb5\x2f\xfd, by zstandard")
+    drop_torn_entries(tmp_path)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"whole-cache", "other-cache", CHECKED}
+
+
+def test_entries_that_were_found_whole_are_not_read_again(tmp_path):
+    drop_torn_entries(tmp_path)
+    torn = tmp_path / "torn-cache"
+    torn.write_bytes(b"\x78")
+    before = (tmp_path / CHECKED).stat().st_mtime - 60
+    os.utime(torn, (before, before))
+    drop_torn_entries(tmp_path)
+    assert torn.exists()
