@@ -179,18 +179,19 @@ def create_mixer(name: str) -> Path:
 def next_steps(path: Path) -> str:
     """Say what a new mixer's file is and what to type next."""
     name = path.stem
-    own = path.parent == FOLDER
     python = "PYTHONPATH=. python -m lra_fnet"
-    check = f"make check-mixer mixer={name}" if own else ""
-    train = f"make task=listops mixer={name}" if own else ""
-    lines = [
-        f"{path} is a mixer that works; its fields are its hyperparameters",
-        f"{check or f'{python} check-mixer --mixer={name}'}    does it keep the contract?",
-        f"{train or f'{python} train --task=listops --mixer={name}'}    train it",
+    commands = [
+        f"{python} check-mixer --mixer={name}    does it keep the contract?",
+        f"{python} train --task=listops --mixer={name}    train it",
     ]
-    if own:
-        lines.append("python -m tests.mixers.test_every_mixer && make docs    list it")
-    return "\n".join(lines)
+    if path.parent == FOLDER:
+        commands = [
+            f"make check-mixer mixer={name}    does it keep the contract?",
+            f"make task=listops mixer={name}    train it",
+            "python -m tests.mixers.test_every_mixer && make docs    list it",
+        ]
+    made = f"{path} is a mixer that works; its fields are its hyperparameters"
+    return "\n".join([made, *commands])
 
 
 def check_new_name(name: str, in_package: bool) -> None:
