@@ -131,6 +131,8 @@ def mixers(arguments: Arguments) -> None:
 
 def check_mixer(arguments: Arguments) -> None:
     """Check a mixer, or all of them, against the contract."""
+    # It mostly compiles, and what it computes need not be fast.
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
     from lra_fnet.hardware import set_up
     from lra_fnet.mixers.contract import check_and_print
 

@@ -1,4 +1,4 @@
-"""The encoder every baseline shares; only the mixers inside it differ.
+"""The encoder that all mixers share; only the mixers inside it differ.
 
     embed, add positions -> dropout
     -> N x (mixer, residual, norm, MLP, residual, norm) -> pool -> dense layers

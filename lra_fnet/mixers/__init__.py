@@ -1,4 +1,4 @@
-"""Token mixers: each file here is one baseline and holds one `class Mixer(nn.Module)`.
+"""Token mixers: each file here is one and holds one `class Mixer(nn.Module)`.
 
 The contract, `mixer(x, mask, train)` with x (b, l, d) and mask (b, l), True on real
 tokens, is that the result has the shape and dtype of x. The fields of the class are

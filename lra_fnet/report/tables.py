@@ -57,7 +57,7 @@ class Entry(NamedTuple):
 
     Attributes:
       mean, interval: percent; empty where there is no result.
-      standing: "best", "tied", "too few seeds to tell" or "".
+      verdict: "best", "tied", "too few seeds to tell" or "".
       marks: letters of the legend.
       published, difference: percent and points; empty without a comparable number.
       reason: why there is no number.
@@ -65,7 +65,7 @@ class Entry(NamedTuple):
 
     mean: str = ""
     interval: str = ""
-    standing: str = ""
+    verdict: str = ""
     marks: str = ""
     published: str = ""
     difference: str = ""
@@ -74,7 +74,7 @@ class Entry(NamedTuple):
     def __str__(self) -> str:
         """Return it for table.md."""
         marks = f"({self.marks})" if self.marks else ""
-        words = [self.mean, f"[{self.interval}]", self.standing, marks]
+        words = [self.mean, f"[{self.interval}]", self.verdict, marks]
         published = f"; {self.published}, {self.difference}" if self.published else ""
         return self.reason or " ".join(filter(None, words)) + published
 
@@ -101,14 +101,14 @@ def entry(table: AccuracyTable, row: str, task: str) -> Entry:
     return Entry(
         mean=percent(mean),
         interval=interval(found.estimate),
-        standing=standing(table, row, task),
+        verdict=verdict_of(table, row, task),
         marks="".join(LETTERS[mark] for mark in found.marks),
         published=f"{number.accuracy:.2f}" if number else "",
         difference=points(mean - number.accuracy / 100) if number else "",
     )
 
 
-def standing(table: AccuracyTable, row: str, task: str) -> str:
+def verdict_of(table: AccuracyTable, row: str, task: str) -> str:
     """Return whether a row is best on a task, or cannot be told from the best."""
     column = table.rankings[task]
     verdicts = {pair.second: pair.verdict for pair in column.ties}

@@ -59,8 +59,8 @@ def test_one_seed_is_marked_and_has_its_binomial_interval(tmp_path):
 def test_a_difference_that_may_be_noise_is_a_tie(tmp_path):
     write_made(tmp_path, mixer="fnet", correct=answers(36))
     write_made(tmp_path, mixer="transformer", correct=answers(38))
-    standing = {row: own[0].standing for row, own in tables.entries(lead(tmp_path))}
-    assert standing == {"transformer": "tied", "fnet": "tied"}
+    verdicts = {row: own[0].verdict for row, own in tables.entries(lead(tmp_path))}
+    assert verdicts == {"transformer": "tied", "fnet": "tied"}
     # McNemar by hand: two examples tell them apart, both for one: p = 2 / 2^2.
     assert read(tmp_path).findings()[0] == (
         "transformer (38.0 %) and fnet (36.0 %) are tied on ListOps (p = 0.50)."
@@ -72,8 +72,8 @@ def test_two_seeds_are_too_few_to_call_a_difference_a_tie(tmp_path):
         right = 36 + seed + 2 * (mixer == "local")
         write_made(tmp_path, mixer=mixer, seed=seed, correct=answers(right))
     table = lead(tmp_path)
-    standing = {row: own[0].standing for row, own in tables.entries(table)}
-    assert standing == dict.fromkeys(("local", "fnet"), "too few seeds to tell")
+    verdicts = {row: own[0].verdict for row, own in tables.entries(table)}
+    assert verdicts == dict.fromkeys(("local", "fnet"), "too few seeds to tell")
     (margins,) = tables.margins(table)
     assert margins.rows[0][4] == "too few seeds to tell"
     assert (
@@ -96,9 +96,9 @@ def test_a_tie_counts_more_than_too_few_seeds(tmp_path):
             write_made(tmp_path, mixer=mixer, seed=seed, correct=answers(right + seed))
     write_made(tmp_path, mixer="hyena", correct=answers(50))
     table = lead(tmp_path)
-    standing = {row: own[0].standing for row, own in tables.entries(table)}
+    verdicts = {row: own[0].verdict for row, own in tables.entries(table)}
     few = "too few seeds to tell"
-    assert standing == {"local": "tied", "fnet": "tied", "hyena": few, "sparse": ""}
+    assert verdicts == {"local": "tied", "fnet": "tied", "hyena": few, "sparse": ""}
     assert (
         read(tmp_path)
         .findings()[0]
@@ -118,8 +118,8 @@ def test_a_clear_winner_is_named_with_its_lead(tmp_path):
         "fnet (60.0 %) is best on ListOps, 20.0 points ahead of transformer "
         "(p < 0.001)."
     )
-    assert entries(report.lead, "fnet")["ListOps"].standing == "best"
-    assert entries(report.lead, "transformer")["ListOps"].standing == ""
+    assert entries(report.lead, "fnet")["ListOps"].verdict == "best"
+    assert entries(report.lead, "transformer")["ListOps"].verdict == ""
     (margins,) = tables.margins(report.lead)
     behind = [["transformer", "20.0"], ["performer", "45.0"]]
     assert [row[:2] for row in margins.rows] == behind
