@@ -216,6 +216,7 @@ def of_two_processes(tmp_path_factory, data):
     return workdir, stopped, saved, ends(start_pair(arguments, data, by_slurm=True))
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_of_two_stops_both_at_the_same_step(of_two_processes):
     _, (statuses, outputs), saved, _ = of_two_processes
     assert statuses == [128 + signal.SIGTERM] * 2, outputs
@@ -224,6 +225,7 @@ def test_a_signal_to_one_of_two_stops_both_at_the_same_step(of_two_processes):
         assert f"stopped at step {saved[0]:,}; the checkpoint is saved" in output
 
 
+@pytest.mark.slow
 def test_two_that_were_stopped_go_on_and_the_first_alone_prints(of_two_processes):
     _, _, saved, (statuses, outputs) = of_two_processes
     assert statuses == [0, 0], outputs
@@ -232,6 +234,7 @@ def test_two_that_were_stopped_go_on_and_the_first_alone_prints(of_two_processes
     assert outputs[1] == ""
 
 
+@pytest.mark.slow
 def test_two_processes_with_a_device_each_equal_one_with_two(
     of_one_process, of_two_processes
 ):

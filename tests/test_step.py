@@ -138,7 +138,7 @@ def test_devices_draw_different_dropout_masks():
     assert float(sums.loss[0]) != pytest.approx(float(sums_of_one.loss[0]), rel=1e-6)
 
 
-def test_micro_batchesd_parts_equal_the_whole_batch():
+def test_micro_batches_equal_the_whole_batch():
     whole, losses = train(make_program(dropout_rate=0.0))
     parts, losses_of_parts = train(make_program(dropout_rate=0.0, micro_batches=4))
     np.testing.assert_allclose(losses, losses_of_parts, rtol=1e-4)

@@ -224,8 +224,10 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(finished, tmp_path, data):
     assert_identical(workdir, finished[0])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_says_how_to_go_on(finished, tmp_path, data, number):
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
+def test_a_signal_saves_and_says_how_to_resume(finished, tmp_path, data, number):
     workdir = tmp_path / "run"
     process = start(workdir, data)
     wait_for_step(workdir, 10)
@@ -237,6 +239,7 @@ def test_a_signal_saves_and_says_how_to_go_on(finished, tmp_path, data, number):
     assert_identical(workdir, finished[0])
 
 
+@pytest.mark.slow
 def test_an_unreadable_newest_checkpoint_falls_back_to_the_one_before(
     finished, tmp_path, data
 ):
@@ -256,6 +259,7 @@ def test_an_unreadable_newest_checkpoint_falls_back_to_the_one_before(
     assert_identical(workdir, finished[0])
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_last_good_checkpoint_and_says_what_to_do(
     finished, tmp_path, data
 ):

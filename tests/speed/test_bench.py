@@ -179,6 +179,7 @@ def test_a_damaged_file_is_measured_again(processes, tmp_path):
     assert result.status == "ok"
 
 
+@pytest.mark.slow
 def test_the_command_measures_every_mixer_and_reports_what_fails(tmp_path):
     broken = tmp_path / "broken" / "mixer.py"
     broken.parent.mkdir()

@@ -309,6 +309,7 @@ def logged(folder, event):
     return [record["step"] for record in records if record["event"] == event]
 
 
+@pytest.mark.slow
 def test_a_table_survives_an_interruption_and_a_kill(tmp_path):
     table = start(tmp_path)
     wait_for(lambda: logged(tmp_path, "train"), 240)

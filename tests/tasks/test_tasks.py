@@ -118,6 +118,7 @@ def digest_of(splits):
     return digest.hexdigest()
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_bytes(datasets):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, json.dumps(SMALL)],
