@@ -34,6 +34,9 @@ SLACK = 0.15  # of an exponent, for what does not grow
 # By how much a step should lower the loss: more than rounding, and not so much that
 # the loss bends. One of them has to do it.
 DECREASES = (1e-1, 1e-2, 1e-3)
+# Of the largest gradient: one below it is rounding, such as that of a bias of keys
+# under a softmax, which changes no result.
+ROUNDING = 1e-6
 
 
 class Broken(Exception):
@@ -240,13 +243,18 @@ def a_small_step_lowers_the_loss(trial: Trial) -> str:
     """Check every array of parameters alone: real part and imaginary part.
 
     A step along the trainer's direction lowers the loss by what the gradient says, to
-    within a half.
+    within a half. Parameters that change nothing have no direction.
     """
     gradients, _ = _gradients(trial.mixer, trial.params, trial.x, trial.mask)
     leaves, tree = jax.tree.flatten(trial.params)
     directions = jax.tree.leaves_with_path(descent_direction(gradients))
     before, faults = trial.loss(trial.params), []
+    largest = max((float(jnp.abs(d).max()) for _, d in directions), default=0.0)
+    without_effect = []
     for i, (path, direction) in enumerate(directions):
+        if float(jnp.abs(direction).max()) < ROUNDING * largest:
+            without_effect.append(_name(path))
+            continue
         for part, along in _parts(direction).items():
             ratios = []
             for decrease in DECREASES:
@@ -258,7 +266,8 @@ def a_small_step_lowers_the_loss(trial: Trial) -> str:
                 ratio = ", ".join(f"{ratio:.2g}" for ratio in ratios)
                 faults.append(f"{_name(path)}{part} lowers it by {ratio} of the slope")
     _hold_all(faults)
-    return f"{len(directions)} arrays, one at a time"
+    nothing = f"; {', '.join(without_effect)}: no effect" if without_effect else ""
+    return f"{len(directions)} arrays, one at a time{nothing}"
 
 
 def _parts(direction: Array) -> Mapping[str, Array]:

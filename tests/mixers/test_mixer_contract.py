@@ -270,6 +270,22 @@ def test_a_complex_parameter_is_moved_as_the_trainer_moves_it(monkeypatch):
         contract.a_small_step_lowers_the_loss(trial)
 
 
+class HasABiasOfKeys(Sound):
+    """Softmax over positions forgets what is added to all of them."""
+
+    @nn.compact
+    def __call__(self, x, mask, train):
+        keys = nn.Dense(x.shape[-1], dtype=x.dtype, name="keys")(x)
+        keys = jnp.where(mask[..., None], keys, -1e9)
+        return x + (nn.softmax(keys, axis=1) * x).sum(axis=1, keepdims=True)
+
+
+def test_parameters_without_an_effect_have_no_direction_to_check():
+    trial = contract.make_trial(HasABiasOfKeys())
+    found = contract.a_small_step_lowers_the_loss(trial)
+    assert found == "2 arrays, one at a time; keys/bias: no effect"
+
+
 def test_a_class_may_say_that_it_is_bound_to_a_length():
     trial = contract.make_trial(BindsItselfToItsLength())
     assert "a factor for every position" in contract.any_length_works(trial)
