@@ -127,13 +127,15 @@ def run_row(path: Path) -> Row:
     }
 
 
-def failure_row(path: Path) -> Row:
-    """Read why a run has no result, and whether its data are made up.
+def failure_row(path: Path) -> Row | None:
+    """Read why a run has no result; None where there were no data to run on.
 
     Raises:
       BadFile: it is no failure.
     """
     row = _flat(Failure.read(path))
+    if row["kind"] == "data":
+        return None
     sample = row.get("config.data.source") == "sample"
     return row | {"row": row_name(row), "sample": sample}
 

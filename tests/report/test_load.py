@@ -249,6 +249,12 @@ def test_failures_alone_are_shown_with_their_reasons(tmp_path):
         assert "fnet failed on ListOps: ScopeCollectionNotFound: no 'buffers'" in shown
 
 
+def test_runs_without_data_are_no_failures(tmp_path):
+    made_failure(tmp_path, "no CIFAR-10: get it", kind="data")
+    found = load([tmp_path])
+    assert found.failures.empty and not found.bad_files
+
+
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
