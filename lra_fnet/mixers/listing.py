@@ -179,7 +179,7 @@ def create_mixer(name: str) -> Path:
 def next_steps(path: Path) -> str:
     """Say what a new mixer's file is and what to type next."""
     name = path.stem
-    python = "PYTHONPATH=. python -m lra_fnet"
+    python = f"PYTHONPATH=. {sys.executable} -m lra_fnet"
     commands = [
         f"{python} check-mixer --mixer={name}    does it keep the contract?",
         f"{python} train --task=listops --mixer={name}    train it",
@@ -188,7 +188,7 @@ def next_steps(path: Path) -> str:
         commands = [
             f"make check-mixer mixer={name}    does it keep the contract?",
             f"make task=listops mixer={name}    train it",
-            "python -m tests.mixers.test_every_mixer && make docs    list it",
+            f"{sys.executable} -m tests.mixers.test_every_mixer && make docs    list it",
         ]
     made = f"{path} is a mixer that works; its fields are its hyperparameters"
     return "\n".join([made, *commands])
