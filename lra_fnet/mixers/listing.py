@@ -188,7 +188,7 @@ def next_steps(path: Path) -> str:
         commands = [
             f"make check-mixer mixer={name}    does it keep the contract?",
             f"make task=listops mixer={name}    train it",
-            f"{sys.executable} -m tests.mixers.test_every_mixer && make docs    list it",
+            f"{sys.executable} -m tests.mixers.test_every_mixer; make docs    list it",
         ]
     made = f"{path} is a mixer that works; its fields are its hyperparameters"
     return "\n".join([made, *commands])
