@@ -305,18 +305,21 @@ def told(data):
     return [output.splitlines() for output in outputs]
 
 
+@pytest.mark.slow
 def test_hosts_exchange_values_and_wait_for_the_slowest(told):
     same = ["[['', 0], ['\u00e9', 1]]", "b'a\\x00\\xff'", "None"]
     for lines, of_first in zip(told, ("7", "None"), strict=True):
         assert lines[:4] == [*same, of_first]
 
 
+@pytest.mark.slow
 def test_what_fails_on_one_host_is_told_on_both_while_the_other_works(told):
     reason = "ZeroDivisionError: division by zero"
     assert told[0][4] == f"HostError host 1 failed: {reason}"
     assert told[1][4] == "ZeroDivisionError division by zero"
 
 
+@pytest.mark.slow
 def test_hosts_with_different_configs_or_data_say_what_differs(told):
     for lines in told:
         assert lines[5].startswith("HostError hosts 0 and 1 differ: seed: 0 -> 1")
@@ -327,6 +330,7 @@ def test_hosts_with_different_configs_or_data_say_what_differs(told):
         assert lines[6].endswith("have checksums a and b")
 
 
+@pytest.mark.slow
 def test_a_host_that_fails_is_not_waited_for_and_each_says_why_in_one_line(told):
     first, second = told
     assert second[7:] == ["error: no more"]

@@ -120,6 +120,7 @@ def test_a_workdir_in_use_is_refused(tmp_path, data):
         train_and_evaluate(tiny_config(), tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_several_seeds_leave_a_result_each(tmp_path, data):
     config = tiny_config(num_seeds=2, seed=3, train__num_steps=20, mixer="transformer")
     results = train_and_evaluate(config, tmp_path / "run")
@@ -148,6 +149,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(
     assert steps and max(steps) < caught.value.step
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_fit_is_computed_in_parts(tmp_path, data, monkeypatch):
     config = tiny_config(train__num_steps=10)
     monkeypatch.setattr(
@@ -185,6 +187,7 @@ def test_a_fault_of_a_mixer_is_recorded_in_its_own_words(tmp_path, data, monkeyp
     assert (failure.task, failure.mixer, failure.seed) == ("listops", "fnet", 0)
 
 
+@pytest.mark.slow
 def test_evaluation_batches_shrink_until_they_fit(tmp_path, data, monkeypatch):
     monkeypatch.setattr(evaluate, "usable_memory", lambda mesh: 1)
     result = train_and_evaluate(tiny_config(train__num_steps=10), tmp_path / "run")[0]
@@ -224,9 +227,8 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(finished, tmp_path, data):
     assert_identical(workdir, finished[0])
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_says_how_to_resume(finished, tmp_path, data, number):
     workdir = tmp_path / "run"
     process = start(workdir, data)

@@ -100,6 +100,7 @@ def programs():
     return hashes
 
 
+@pytest.mark.slow
 def test_programs_are_the_same_in_another_process():
     # It gives strings other hashes, and so sets another order.
     environment = os.environ | {
