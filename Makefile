@@ -24,7 +24,6 @@ verb = @echo python -m lra_fnet $(1) && exec $(python) -m lra_fnet $(1)
 
 .PHONY: $(shell sed -n 's/^\([a-z][a-z -]*\):\([^=].*\)*$$/\1/p' Makefile)
 .NOTPARALLEL:
-
 help:
 	@sed -n '/^## /s/^## //p' Makefile | sed 's/ALL_TASKS/$(all_tasks)/'
 
@@ -99,7 +98,6 @@ lock:
 	tools/lock.sh
 clean:
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache
-
 ## accel=cpu|cuda13|tpu picks the JAX build. Data lie in ./data, or in LRA_DATA.
 .venv/bin/python:
 	@tools/make_environment.sh $(base_python)
