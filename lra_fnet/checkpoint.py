@@ -120,9 +120,7 @@ class Checkpoints:
                 flax.serialization.from_bytes(like, payload)
                 return payload
             except (OSError, ValueError, KeyError) as error:
-                logging.getLogger(__name__).warning(
-                    "cannot read checkpoint %d: %s", step, error
-                )
+                LOG.warning("cannot read checkpoint %d: %s", step, error)
         if steps:
             raise CheckpointError(
                 f"no checkpoint in {self._folder} can be read (tried steps {steps}); "
