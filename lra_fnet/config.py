@@ -29,7 +29,6 @@ FLAG = "--config."
 OUTSIDE_HASH = ("run", "seed", "num_seeds")
 # Keys that had other names when hashes were first taken: a new name is no new run.
 NAME_IN_HASH = {"mixer": "model", "train.micro_batches": "accumulate"}
-NAME_TODAY = {"model": "mixer", "train.accumulate": "micro_batches"}
 
 Resolved = Mapping[str, Any]
 
@@ -327,7 +326,11 @@ def config_hash(resolved: Resolved) -> str:
 
 def with_new_names(resolved: Resolved) -> dict[str, Any]:
     """Return the resolved config of an earlier version under today's names of keys."""
-    return _renamed(resolved, NAME_TODAY)
+    names = {}
+    for key, old in NAME_IN_HASH.items():
+        place, dot, new = key.rpartition(".")
+        names[f"{place}{dot}{old}"] = new
+    return _renamed(resolved, names)
 
 
 def placeless(resolved: Resolved) -> dict[str, Any]:

@@ -114,9 +114,10 @@ def _train_and_evaluate(
     _check_same_data(dataset)
     print(dataset.summary())
     hosts.on_first(lambda: claim(workdir, identity, dataset.checksum))
-    if hosts.exchange(bool(finished_results(folders)))[0]:
+    finished = finished_results(folders) or []
+    if hosts.exchange(bool(finished))[0]:
         print(f"{workdir} holds the finished run; delete it to train again")
-        return finished_results(folders) or []
+        return finished
 
     # -- Program and arrays on the devices -------------------------------------------
     program = make_program(config, task)
