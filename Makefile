@@ -40,16 +40,19 @@ train: .venv/installed-$(accel) $(tfds)
 	$(call verb,train $(call given,$(of_run) mixer seed seeds workdir parity) $(flags))
 
 ## make eval workdir=RUN     evaluate a finished run again
-eval: .venv/installed-$(accel)
-	$(call verb,eval $(call given,workdir))
+## make export workdir=RUN   its weights as safetensors [to=FILE.safetensors] [seed=]
+## make predict workdir=RUN file=FILE   answers to a text, expressions, a picture [seed=]
+export: $(if $(workdir),export-run,export-data)
+eval predict export-run: .venv/installed-$(accel)
+	$(call verb,$(subst -run,,$@) $(call given,workdir file to seed))
 
 ## make data [task=TASK]     prepare data, print a summary
 ## make check-data           verify prepared data; make export task= [to=]: for TFDS
-export: .venv/installed-data
-data check-data export: .venv/installed-$(accel) $(tfds)
+export-data: .venv/installed-data
+data check-data export-data: .venv/installed-$(accel) $(tfds)
 	@for task in $(or $(task),$(all_tasks)); do $(python) -m lra_fnet data --task=$$task \
 	  $(call given,recipe source data to) $(if $(filter check-data,$@),--check) \
-	  $(if $(filter export,$@),--export=$(or $(format),tfds)) $(flags) || failed=1; \
+	  $(if $(filter export-data,$@),--export=$(or $(format),tfds)) $(flags) || failed=1; \
 	done; exit $${failed:-0}
 
 ## make table                run what is missing of a table; stop and repeat as you like

@@ -14,12 +14,13 @@ from configs.common import (
     apply_recipe,
     common_config,
     set_quick,
+    set_small,
     set_strong,
 )
 
 
 def get_config(recipe: str = "lra2020") -> ConfigDict:
-    """Return the config of a recipe: "quick", "lra2020" or "strong"."""
+    """Return the config of a recipe: "quick", "small", "lra2020" or "strong"."""
     config = common_config()
     config.task = "image"
     config.data.source = "tfds"  # or "folder": binary version or arrays; "sample"
@@ -41,7 +42,7 @@ def get_config(recipe: str = "lra2020") -> ConfigDict:
     config.schedule.schedule = "lra_cosine"
     config.schedule.learning_rate = 5e-4
     config.schedule.warmup_steps = 175  # one epoch
-    recipes = {"quick": quick, "lra2020": lra2020, "strong": strong}
+    recipes = {"quick": quick, "small": small, "lra2020": lra2020, "strong": strong}
     return apply_recipe(config, recipe, recipes)
 
 
@@ -62,6 +63,14 @@ def quick(config: ConfigDict) -> None:
     config.train.batch_size = 32
     config.train.num_steps = 400
     config.run.eval_batch_size = 32
+
+
+def small(config: ConfigDict) -> None:
+    """Read every training image three times, pixels as numbers."""
+    set_small(config)
+    config.encoder.inputs = "values"
+    config.train.num_steps = 4_200
+    config.train.eval_every = 700
 
 
 def strong(config: ConfigDict) -> None:

@@ -10,11 +10,11 @@ make task=listops recipe=strong
 
 from ml_collections import ConfigDict
 
-from configs.common import apply_recipe, common_config, set_quick, set_strong
+from configs.common import apply_recipe, common_config, set_quick, set_small, set_strong
 
 
 def get_config(recipe: str = "lra2020") -> ConfigDict:
-    """Return the config of a recipe: "quick", "lra2020" or "strong"."""
+    """Return the config of a recipe: "quick", "small", "lra2020" or "strong"."""
     config = common_config()
     config.task = "listops"
     config.data.source = "generated"  # or "official": the release's TSV files
@@ -27,7 +27,7 @@ def get_config(recipe: str = "lra2020") -> ConfigDict:
     config.data.max_args = 10  # per operator, as in LRA
     config.data.min_length = 500  # tokens, excluded bound, as in LRA
     config.data.max_length = 2_000  # tokens, excluded bound, as in LRA
-    recipes = {"quick": quick, "lra2020": lra2020, "strong": strong}
+    recipes = {"quick": quick, "small": small, "lra2020": lra2020, "strong": strong}
     return apply_recipe(config, recipe, recipes)
 
 
@@ -46,6 +46,15 @@ def quick(config: ConfigDict) -> None:
     config.train.batch_size = 16
     config.train.num_steps = 600
     config.run.eval_batch_size = 32
+
+
+def small(config: ConfigDict) -> None:
+    """Read every training example once, with quick's model."""
+    set_small(config)
+    config.schedule.learning_rate = 2e-3
+    config.encoder.pool = "first"
+    config.train.num_steps = 3_000
+    config.train.eval_every = 500
 
 
 def strong(config: ConfigDict) -> None:

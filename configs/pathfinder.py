@@ -16,6 +16,7 @@ from configs.common import (
     apply_recipe,
     common_config,
     set_quick,
+    set_small,
     set_strong,
 )
 
@@ -43,9 +44,9 @@ def pathfinder_config() -> ConfigDict:
 
 
 def get_config(recipe: str = "lra2020") -> ConfigDict:
-    """Return the config of a recipe: "quick", "lra2020" or "strong"."""
+    """Return the config of a recipe: "quick", "small", "lra2020" or "strong"."""
     config = pathfinder_config()
-    recipes = {"quick": quick, "lra2020": lra2020, "strong": strong}
+    recipes = {"quick": quick, "small": small, "lra2020": lra2020, "strong": strong}
     return apply_recipe(config, recipe, recipes)
 
 
@@ -76,6 +77,18 @@ def quick(config: ConfigDict) -> None:
     config.train.batch_size = 32
     config.train.num_steps = 400
     config.run.eval_batch_size = 32
+
+
+def small(config: ConfigDict) -> None:
+    """Read every image about once, pixels as numbers."""
+    set_small(config)
+    config.num_layers = 4
+    config.encoder.inputs = "values"
+    config.encoder.positions = "learned"
+    config.encoder.width = 32
+    config.encoder.mlp_dim = 64
+    config.train.num_steps = 6_000
+    config.train.eval_every = 2_000
 
 
 def strong(config: ConfigDict) -> None:

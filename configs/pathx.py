@@ -10,16 +10,16 @@ make task=pathx recipe=strong
 
 from ml_collections import ConfigDict
 
-from configs.common import apply_recipe, set_quick, set_strong
+from configs.common import apply_recipe, set_quick, set_small, set_strong
 from configs.pathfinder import pathfinder_config
 
 
 def get_config(recipe: str = "lra2020") -> ConfigDict:
-    """Return the config of a recipe: "quick", "lra2020" or "strong"."""
+    """Return the config of a recipe: "quick", "small", "lra2020" or "strong"."""
     config = pathfinder_config()
     config.task = "pathx"
     del config.data.size  # 128, by definition
-    recipes = {"quick": quick, "lra2020": lra2020, "strong": strong}
+    recipes = {"quick": quick, "small": small, "lra2020": lra2020, "strong": strong}
     return apply_recipe(config, recipe, recipes)
 
 
@@ -54,6 +54,19 @@ def quick(config: ConfigDict) -> None:
     config.run.log_every = 25
     config.run.checkpoint_every = 100
     config.run.eval_batch_size = 8
+
+
+def small(config: ConfigDict) -> None:
+    """Keep Pathfinder's small model; at this budget nothing learns the task."""
+    set_small(config)
+    config.num_layers = 4
+    config.encoder.inputs = "values"
+    config.encoder.positions = "learned"
+    config.encoder.width = 32
+    config.encoder.mlp_dim = 64
+    config.train.batch_size = 4
+    config.train.num_steps = 1_000
+    config.run.eval_batch_size = 4
 
 
 def strong(config: ConfigDict) -> None:

@@ -14,12 +14,13 @@ from configs.common import (
     apply_recipe,
     common_config,
     set_quick,
+    set_small,
     set_strong,
 )
 
 
 def get_config(recipe: str = "lra2020") -> ConfigDict:
-    """Return the config of a recipe: "quick", "lra2020" or "strong"."""
+    """Return the config of a recipe: "quick", "small", "lra2020" or "strong"."""
     config = common_config()
     config.task = "retrieval"
     config.data.source = "official"  # or "papers": papers and pairs of them; "sample"
@@ -33,7 +34,7 @@ def get_config(recipe: str = "lra2020") -> ConfigDict:
     config.encoder.mlp_dim = 512
     config.encoder.pool = "first"  # LRA: its two-document encoders have no CLS slot
     config.every_mixer.num_heads = 4
-    recipes = {"quick": quick, "lra2020": lra2020, "strong": strong}
+    recipes = {"quick": quick, "small": small, "lra2020": lra2020, "strong": strong}
     return apply_recipe(config, recipe, recipes)
 
 
@@ -57,6 +58,19 @@ def quick(config: ConfigDict) -> None:
     config.train.num_steps = 240
     config.train.eval_every = 120
     config.run.checkpoint_every = 100
+    config.run.eval_batch_size = 8
+
+
+def small(config: ConfigDict) -> None:
+    """Read every pair of the papers at hand about once."""
+    set_small(config)
+    config.encoder.mlp_dim = 256
+    config.encoder.positions = "none"
+    config.encoder.padding = "zero_layers"
+    config.encoder.pool = "mean"
+    config.train.batch_size = 16
+    config.train.num_steps = 4_000
+    config.train.eval_every = 1_000
     config.run.eval_batch_size = 8
 
 

@@ -7,8 +7,10 @@ quick. What a user can fix ends in one line; LRA_DEBUG=1 shows the traceback.
 import argparse
 import difflib
 import os
+import re
 import shlex
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +19,11 @@ from typing import Any, NoReturn
 # Exit statuses that callers tell from other failures.
 IN_USE = os.EX_TEMPFAIL  # another process runs in the workdir
 NO_DATA = os.EX_NOINPUT
+
+# As variables are typed for make.
+_MAKE_STYLE = re.compile(r"[a-z][\w.]*=")
+# Packages that are run from a checkout where another version may be installed.
+_OF_THE_PROJECT = {"__pycache__", "configs", "lra_fnet", "tasks", "tests"}
 
 Arguments = argparse.Namespace
 
@@ -50,11 +57,32 @@ def train(arguments: Arguments) -> None:
 
 def evaluate(arguments: Arguments) -> None:
     """Evaluate a finished run again, in a new process."""
-    from lra_fnet.evaluate import evaluate as evaluate_run
     from lra_fnet.hardware import set_up
+    from lra_fnet.trained.evaluate import evaluate as evaluate_run
 
     set_up()
     print(*evaluate_run(arguments.workdir), sep="\n")
+
+
+def export(arguments: Arguments) -> None:
+    """Write the weights of a run as safetensors, with a JSON file beside them."""
+    from lra_fnet.hardware import set_up
+    from lra_fnet.trained.export import export as export_run
+
+    set_up()
+    for path in export_run(arguments.workdir, arguments.to, arguments.seed):
+        print(f"wrote {path}")
+
+
+def predict(arguments: Arguments) -> None:
+    """Answer examples in files of yours: a text, expressions, a picture."""
+    from lra_fnet.hardware import set_up
+    from lra_fnet.trained.predict import predict as answers_of
+
+    set_up()
+    files = [folder(name) for name in shlex.split(arguments.file)]
+    for line in answers_of(arguments.workdir, files, arguments.seed):
+        print(line, flush=True)
 
 
 def data(arguments: Arguments) -> None:
@@ -248,6 +276,20 @@ def workdir_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workdir", type=folder, required=True, help="of a run")
 
 
+def export_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `export`."""
+    workdir_flags(parser)
+    parser.add_argument("--seed", default="", help="if the run has several")
+    parser.add_argument("--to", type=folder, help="default: WORKDIR/model.safetensors")
+
+
+def predict_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `predict`."""
+    workdir_flags(parser)
+    parser.add_argument("--seed", default="", help="if the run has several")
+    parser.add_argument("--file", required=True, help="one or more; see docs/data.md")
+
+
 def mixers_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `mixers`."""
     parser.add_argument("--write", type=folder, help="a file, such as docs/mixers.md")
@@ -267,6 +309,8 @@ Verb = tuple[Callable[[Arguments], int | None], Callable[..., None]]
 VERBS: Mapping[str, Verb] = {
     "train": (train, train_flags),
     "eval": (evaluate, workdir_flags),
+    "export": (export, export_flags),
+    "predict": (predict, predict_flags),
     "data": (data, data_flags),
     "table": (table, table_flags),
     "report": (report, report_flags),
@@ -388,13 +432,39 @@ def end_if_failed(failed: Sequence[str]) -> None:
 
 def main(typed: Sequence[str] | None = None) -> int:
     """Run a command line; return the exit status."""
-    arguments = parse(sys.argv[1:] if typed is None else typed)
+    arguments = parse(with_dashes(sys.argv[1:] if typed is None else typed))
     function, _ = VERBS[arguments.verb]
+    end_if_hidden(os.environ.get("PYTHONPATH", ""))
     prepare_caches()
     try:
         return function(arguments) or 0
     except (KeyboardInterrupt, Exception) as error:
         return tell(error)
+
+
+def with_dashes(typed: Sequence[str]) -> list[str]:
+    """Return the arguments with KEY=VALUE, as it is typed for make, as --KEY=VALUE."""
+    return [f"--{each}" if _MAKE_STYLE.match(each) else each for each in typed]
+
+
+def end_if_hidden(search_path: str) -> None:
+    """End if PYTHONPATH has packages that would be loaded instead of those installed.
+
+    Another NumPy, for one, makes JAX fail with an error that names neither.
+    """
+    installed = Path(sysconfig.get_path("purelib"))
+    own = {path.stem for path in installed.glob("*")} - _OF_THE_PROJECT
+    for entry in filter(None, search_path.split(os.pathsep)):
+        if Path(entry).resolve() == installed.resolve():
+            continue
+        hidden = sorted(
+            own & {path.parent.name for path in Path(entry).glob("*/__init__.py")}
+        )
+        if hidden:
+            sys.exit(
+                f"error: PYTHONPATH has {entry}, whose {hidden[0]} would be loaded "
+                "instead of the installed one; unset PYTHONPATH, or take that out"
+            )
 
 
 def prepare_caches() -> None:

@@ -23,7 +23,7 @@ from tasks import Task, check_task_name, make_task
 if TYPE_CHECKING:  # the report reads configs, and needs no JAX for it
     from lra_fnet.step import Program
 
-RECIPES = ("lra2020", "strong", "quick")
+RECIPES = ("lra2020", "strong", "small", "quick")
 FLAG = "--config."
 # Keys that do not change what one seed's trained model is.
 OUTSIDE_HASH = ("run", "seed", "num_seeds")

@@ -2,19 +2,14 @@
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int, PyTree, Shaped
 
 from lra_fnet import hosts
 from lra_fnet.batches import evaluation_batches
-from lra_fnet.checkpoint import Checkpoints, Snapshot
-from lra_fnet.config import as_config, make_program, seeds_of
-from lra_fnet.data import data_root, load_dataset
 from lra_fnet.hardware import (
     CALLS_AHEAD,
     call_memory,
@@ -23,10 +18,8 @@ from lra_fnet.hardware import (
     usable_memory,
 )
 from lra_fnet.metrics import Sums
-from lra_fnet.result import PREDICTIONS_FILE, finished_results, result_folders
-from lra_fnet.step import Best, DeviceSplit, Program
-from lra_fnet.workdir import WorkdirError, read_claim
-from tasks import Split, make_task
+from lra_fnet.step import DeviceSplit, Program
+from tasks import Split
 
 # Indices and weights of the examples of one call.
 Call = tuple[Int[np.ndarray, "k b"], Float[np.ndarray, "k b"]]
@@ -101,57 +94,6 @@ class Evaluator:
             self._compiled[shape] = self._program.compile(lowered)
             self._compile_seconds += time.monotonic() - started
         return self._compiled[shape]
-
-
-def evaluate(workdir: Path) -> list[str]:
-    """Score the selected parameters on the test split; return a line for each seed.
-
-    Raises:
-      WorkdirError: there is no run, or its data are no longer the same.
-      CheckpointError, DataError: see there.
-    """
-    owner = read_claim(workdir)
-    config = as_config(owner["config"])
-    task = make_task(config.task, **config.data)
-    dataset = load_dataset(task, data_root())
-    if dataset.checksum != owner["data_checksum"]:
-        raise WorkdirError(
-            f"{workdir} was trained on data with checksum {owner['data_checksum']}, "
-            f"but {dataset.folder} has {dataset.checksum}"
-        )
-    program = make_program(config, task)
-    test = dataset.splits["test"]
-    split = program.put(test.inputs, test.labels)
-    seeds = seeds_of(config)
-    state = program.init(jnp.array(seeds), split.inputs)
-    with Checkpoints(workdir) as checkpoints:
-        snapshot = checkpoints.restore(Snapshot(state, Best.before_training(state)))
-    if snapshot is None:
-        raise WorkdirError(f"no checkpoint in {workdir}: train first")
-    sums, answers = Evaluator(program, config.run.eval_batch_size)(
-        snapshot.best.params, split
-    )
-    folders = result_folders(workdir, seeds)
-    results = finished_results(folders)
-    lines = []
-    for row, seed in enumerate(seeds):
-        correct, total = int(sums.correct[row]), int(sums.weight[row])
-        line = (
-            f"seed {seed}, parameters of step {int(snapshot.best.step[row]):,}: "
-            f"test accuracy {100 * correct / total:.2f} % ({correct:,} of {total:,})"
-        )
-        if results:
-            saved = np.load(folders[row] / PREDICTIONS_FILE)
-            line += compared(int((saved != answers[row]).sum()))
-        lines.append(line)
-    return lines
-
-
-def compared(num_changed: int) -> str:
-    """Say how the answers compare with those the run has saved."""
-    if num_changed:
-        return f", NOT as in result.json: {num_changed:,} answers differ"
-    return ", every answer the same as in result.json"
 
 
 # Numbers with more values than this are put into as many ranges of about equal size.

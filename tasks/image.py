@@ -81,12 +81,15 @@ def make_task(
     return Task(
         name="image",
         vocab_size=256,
-        num_classes=folder.NUM_CLASSES,
+        classes=folder.CLASSES,
         max_length=folder.SIDE**2,
         source=source,
         provenance={"version": _VERSION, "data": data, **cut},
         read=functools.partial(_read, load, cut),
         trivial_baselines=lazily("tasks.trivial", "pixel_baselines"),
+        read_file=functools.partial(
+            lazily("tasks.sources.file", "read_picture"), folder.SIDE
+        ),
         # LRA: has the same ids, but takes black, id 0, for padding and masks it.
         pad_id=None,
     )

@@ -131,12 +131,15 @@ def make_task(
     return Task(
         name="listops",
         vocab_size=len(TOKENS),
-        num_classes=10,
+        classes=TOKENS[ZERO:],
         max_length=max_length,
         source=source,
         provenance=provenance,
         read=read,
         trivial_baselines=lazily("tasks.trivial", "listops_baselines"),
+        read_file=functools.partial(
+            lazily("tasks.sources.file", "read_expressions"), max_length
+        ),
         verify=verify,
     )
 

@@ -88,10 +88,11 @@ def make_task(
         Task,
         name=_NAMES.get((size, difficulty), _other_name(size, difficulty)),
         vocab_size=256,
-        num_classes=2,
+        classes=("two curves", "one curve"),
         max_length=size**2,
         source=source,
         trivial_baselines=lazily("tasks.trivial", "pixel_baselines"),
+        read_file=functools.partial(lazily("tasks.sources.file", "read_picture"), size),
         # LRA: has the same ids, but takes black, id 0, for padding and masks it.
         pad_id=None,
     )

@@ -72,13 +72,14 @@ def make_task(
     return Task(
         name="retrieval",
         vocab_size=papers.VOCAB_SIZE,
-        num_classes=2,
+        classes=("no citation", "citation"),
         max_length=length,
         num_documents=2,
         source=source,
         provenance=provenance | {"length": length, "limits": limits},
         read=read,
         trivial_baselines=lazily("tasks.trivial", "retrieval_baselines"),
+        read_file=functools.partial(lazily("tasks.sources.file", "read_pairs"), length),
     )
 
 

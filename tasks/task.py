@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class Task:
     Attributes:
       name: the file it lives in, `tasks/<name>.py`.
       vocab_size: ids run from 0 to vocab_size - 1.
-      num_classes: labels run from 0 to num_classes - 1.
+      classes: the names of the classes, by label.
       max_length: l, positions per document.
       num_documents: 1, or 2 for tasks that compare two documents.
       pad_id: the id that fills short rows; None where every position is data.
@@ -70,11 +70,12 @@ class Task:
       verify: recompute what can be, by other means than made it, and compare; returns
         a sentence on what was compared, raises DataError where it differs. None where
         the input does not determine its label.
+      read_file: yield name and inputs of each example in a file of the user's.
     """
 
     name: str
     vocab_size: int
-    num_classes: int
+    classes: tuple[str, ...]
     max_length: int
     source: str
     provenance: Mapping[str, Any]
@@ -84,6 +85,12 @@ class Task:
     pad_id: int | None = 0
     validation_is_test: bool = False
     verify: Callable[[Splits], str] | None = None
+    read_file: Callable[[Path], Iterator[tuple[str, np.ndarray]]] | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """Return how many classes there are."""
+        return len(self.classes)
 
 
 def lazily(module: str, function: str) -> Callable[..., Any]:

@@ -87,13 +87,14 @@ def make_task(
         # LRA: 4K in the paper, 1,000 in the base config; here the name tells.
         name="text" if length == _LRA_LENGTH else f"text-{length}",
         vocab_size=257,
-        num_classes=2,
+        classes=("negative", "positive"),
         max_length=length,
         source=source,
         validation_is_test=validation == "test",
         provenance={"version": _VERSION, "data": data, **cut},
         read=functools.partial(_read, load, cut),
         trivial_baselines=lazily("tasks.trivial", "text_baselines"),
+        read_file=functools.partial(lazily("tasks.sources.file", "read_text"), length),
     )
 
 

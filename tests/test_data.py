@@ -38,7 +38,7 @@ def small_task(read=None, **provenance):
     return Task(
         name="small",
         vocab_size=9,
-        num_classes=3,
+        classes=("a", "b", "c"),
         max_length=7,
         source="generated",
         provenance=provenance,

@@ -187,7 +187,19 @@ CIFAR = PublicData(
     folder="cifar-10-batches-bin",
 )
 SIDE = 32
-NUM_CLASSES = 10
+# By label; from batches.meta.txt of the binary version.
+CLASSES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
 # Images of a file of the binary version; 5 files are for training, 1 is the test.
 BATCH = 10_000
 _RECORD = 1 + 3 * SIDE * SIDE
@@ -340,10 +352,10 @@ def _all_gray(images: np.ndarray) -> np.ndarray:
 
 def checked_pictures(images: np.ndarray, labels: np.ndarray, place: str) -> Split:
     """Return gray pictures, (n, 32, 32), in rows of 1,024 pixels, and their labels."""
-    wrong = np.flatnonzero((labels < 0) | (labels >= NUM_CLASSES))
+    wrong = np.flatnonzero((labels < 0) | (labels >= len(CLASSES)))
     if len(wrong):
         raise DataError(
             f"{place}: example {wrong[0]} has label {labels[wrong[0]]}, not one of 0 "
-            f"to {NUM_CLASSES - 1}: {_AGAIN}"
+            f"to {len(CLASSES) - 1}: {_AGAIN}"
         )
     return Split(images.reshape(len(images), -1), labels.astype(np.int32))

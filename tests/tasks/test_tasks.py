@@ -176,7 +176,7 @@ def test_an_unknown_task_names_the_closest():
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("recipe", ["quick", "lra2020", "strong"])
+@pytest.mark.parametrize("recipe", ["quick", "small", "lra2020", "strong"])
 def test_every_option_of_a_config_is_one_of_its_task(name, recipe):
     config = importlib.import_module(f"configs.{name}").get_config(recipe)
     data = dict(config.data)
