@@ -52,7 +52,8 @@ def named(params: PyTree) -> Iterator[tuple[str, np.ndarray]]:
 
     The format has no complex numbers: such an array becomes NAME.real and NAME.imag.
     """
-    for name, array in flax.traverse_util.flatten_dict(params, sep="/").items():
+    for name, leaf in flax.traverse_util.flatten_dict(params, sep="/").items():
+        array = np.asarray(leaf)
         if np.iscomplexobj(array):
             yield f"{name}.real", np.ascontiguousarray(array.real)
             yield f"{name}.imag", np.ascontiguousarray(array.imag)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import PyTree
 from ml_collections import ConfigDict
 
@@ -52,7 +51,7 @@ class Trained:
         if typed not in have and (typed or len(have) > 1):
             raise ValueError(f"{self.workdir} has seeds {', '.join(have)}; choose one")
         row = have.index(typed) if typed else 0
-        params = jax.tree.map(lambda leaf: np.asarray(leaf[row]), self.best.params)
+        params = jax.tree.map(lambda leaf: leaf[row], self.best.params)
         return self.seeds[row], int(self.best.step[row]), params
 
 

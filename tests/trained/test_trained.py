@@ -41,7 +41,8 @@ def test_exported_weights_give_the_same_answers_in_another_program(trained, tmp_
     facts = json.loads(beside.read_text())
     config = as_config(facts["config"])
     model = make_program(config, task_facts(config)).model
-    params = flax.traverse_util.unflatten_dict(load_file(weights), sep="/")
+    arrays = {name: jnp.asarray(array) for name, array in load_file(weights).items()}
+    params = flax.traverse_util.unflatten_dict(arrays, sep="/")
     logits = model.apply({"params": params}, jnp.asarray(test.inputs), train=False)
     saved = np.load(workdir / "seed1" / "test_predictions.npy")
     assert (np.argmax(logits, -1) == saved).all()
