@@ -18,7 +18,7 @@ TITLE = "Pathfinder"
 ORDER = 5
 
 # Raise it with every change that makes other images from the same style and seed.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 # Raise it with every change that makes other examples from the same files.
 _FILES_VERSION = 1
 _BUILD = "tasks.generators.pathfinder.build"

@@ -13,7 +13,8 @@ seed has its own random stream: it is the same in whatever range or thread it is
 Where the original has quirks that shape its images, they are kept and marked LRA: with
 the parameters of LRA's 32 x 32 images, 4,000 images and 2,000 of the original's agree
 in mean pixel (20.17 and 20.15, standard error 0.05), share of pixels that are not
-black (0.341 and 0.341) and pairs of curves tried per image (325).
+black (0.341 and 0.341) and pairs of curves tried per image (325). An image is to the
+bit what the original's steps make of the same curves and discs.
 """
 
 from typing import NamedTuple
@@ -108,8 +109,7 @@ def _fill(batch, stencils, distractors, stretch, seed, start):
                 placed += 1
         label, first = below(state, 2), below(state, 2)
         last = first if label == 1 else 1 - first
-        discs = np.stack((targets[first, 0], targets[last, -1]))
-        discs[:, 2] = 0  # their one stamp
+        discs = np.stack((targets[first, 0, :2], targets[last, -1, :2]))
         _render(batch.images[i], stencil, targets, distractors[:placed], discs, stretch)
         _describe(batch.curves[i], batch.markers[i], stencil, targets, discs)
         batch.labels[i], batch.margins[i] = label, stencil.margin
@@ -281,21 +281,25 @@ def _paste(canvas, stamps, paddle):
 
 @numba.njit(cache=True, nogil=True)
 def _render(image, stencil, targets, distractors, discs, stretch):
-    """Draw curves and discs into an image, uint8 (size, size)."""
+    """Draw curves and discs into an image, uint8 (size, size).
+
+    LRA: curves are float32, discs and the stretch float64. At size 32 (contrast 1.5 out
+    of 2) every fourth level lies halfway between two, where this decides.
+    """
     layers = np.zeros((3, *stencil.frame.shape), np.uint8)
     for curves, layer in ((targets, layers[0]), (distractors, layers[1])):
         for i in range(len(curves)):
             for k in range(curves.shape[1]):
                 _paste(layer, stencil.line, curves[i, k])
     for i in range(2):
-        _paste(layers[2], stencil.marker, discs[i])
+        _paste(layers[2], stencil.marker, _as_paddle(stencil, discs[i], len(image)))
     scene = np.empty(image.shape)
     for row in range(len(image)):
         for column in range(len(image)):
             y, x = row + stencil.halo, column + stencil.halo
             scene[row, column] = max(
-                layers[0, y, x] / 255 * stencil.target_contrast,
-                layers[1, y, x] / 255 * stencil.distractor_contrast,
+                np.float32(layers[0, y, x] / 255 * stencil.target_contrast),
+                np.float32(layers[1, y, x] / 255 * stencil.distractor_contrast),
                 layers[2, y, x] / 255,
             )
     low, high = (scene.min(), scene.max()) if stretch else (0.0, 1.0)
@@ -303,6 +307,18 @@ def _render(image, stencil, targets, distractors, discs, stretch):
         for column in range(len(image)):
             level = (scene[row, column] - low) * (255 / (high - low))
             image[row, column] = np.uint8(min(level + 0.5, 255.0))
+
+
+@numba.njit(cache=True, nogil=True)
+def _as_paddle(stencil, disc, size):
+    """Return middle and number of the stamp of a disc: by how close the edges are."""
+    paddle, reach = np.zeros(3, np.int64), stencil.marker.shape[1] // 2
+    for axis in range(2):
+        place = disc[axis] - stencil.halo
+        middle = min(max(place, reach), size - 1 - reach)
+        paddle[axis] = stencil.halo + middle
+        paddle[2] = paddle[2] * (2 * reach + 1) + reach + place - middle
+    return paddle
 
 
 @numba.njit(cache=True, nogil=True)

@@ -11,6 +11,7 @@ from tasks.generators.pathfinder.style import Style
 
 STARTS = 360  # orientations of the first paddle of a curve: -180 to 179 degrees
 ODDS = 2**16  # the odds of a turn are integers, so that every machine draws the same
+_ONE = 2**22  # a filter's weight of 1 in Pillow
 
 
 class Stencil(NamedTuple):
@@ -37,7 +38,8 @@ class Stencil(NamedTuple):
     frame: (
         np.ndarray
     )  # an empty mask, its border in shadow, uint8, (size + 2 halo,) * 2
-    marker: np.ndarray  # a disc, uint8, (1, m, m)
+    # A disc in m x m pixels, its center in each pixel in turn, uint8, (m * m, m, m).
+    marker: np.ndarray
     target_contrast: float  # brightness of curves; a disc has 1
     distractor_contrast: float
     halo: int  # pixels added on each side, in shadow, so that no stamp needs clipping
@@ -58,9 +60,8 @@ def make_stencil(style: Style, margin: int) -> Stencil:
     tail_to_pivot = head + _ceil(-(length + margin) * heading, style.size // 2)
     line, shadow = _stamps(style, margin, np.where(starts, heading, -heading))
     core = _core(shadow[:STARTS], length + margin)
-    marker = _marker(style)
     # The furthest look is from a start to the next joint, its turns, and their disk.
-    halo = max(2 * length + 3 * margin + 4, line.shape[1] // 2, marker.shape[1] // 2)
+    halo = max(2 * length + 3 * margin + 4, line.shape[1] // 2)
     border = 2 * style.seed_distance
     partner = style.seed_distance * heading[:STARTS]
     frame = np.zeros((style.size - 2 * style.padding,) * 2, np.uint8)
@@ -78,7 +79,7 @@ def make_stencil(style: Style, margin: int) -> Stencil:
         high=halo + style.size - 1 - border - core.max(1),
         partner=np.rint(np.round(partner, 9)).astype(np.int64),
         frame=np.pad(frame, halo + style.padding, constant_values=255),
-        marker=marker,
+        marker=_markers(style),
         target_contrast=float(style.snake_contrast * style.paddle_contrast),
         distractor_contrast=float(style.snake_contrast),
         halo=halo,
@@ -165,28 +166,37 @@ def _draw_line(end: np.ndarray, width: int, half: int) -> np.ndarray:
 
 
 def _shrink(bitmap: np.ndarray, size: int) -> np.ndarray:
-    """Scale bitmaps (..., n, n) to uint8 (..., size, size), with Pillow's Lanczos."""
+    """Scale bitmaps (..., n, n) to uint8 (..., size, size), with Pillow's Lanczos.
+
+    To the bit: its weights are fixed-point numbers, and those of one pixel add up to 1
+    also where an edge cuts them off; levels are rounded along rows, then along columns.
+    """
     scale = bitmap.shape[-1] / size
     center = (np.arange(size)[:, None] + 0.5) * scale
     distance = (np.arange(bitmap.shape[-1]) + 0.5 - center) / scale
     weight = np.sinc(distance) * np.sinc(distance / 3) * (np.abs(distance) < 3)
-    weight /= weight.sum(1, keepdims=True)
+    weight = np.rint(weight / weight.sum(1, keepdims=True) * _ONE)
     rows = _levels(255 * bitmap @ weight.T)
     return _levels(weight @ rows).astype(np.uint8)
 
 
-def _levels(values: np.ndarray) -> np.ndarray:
-    """Round to 0, ..., 255; the first rounding keeps ties the same on every machine."""
-    return np.floor(np.clip(np.round(values, 6), 0, 255) + 0.5)
+def _levels(sums: np.ndarray) -> np.ndarray:
+    """Round to 0, ..., 255 what is exact until then: whole numbers below 2^53."""
+    return np.floor(np.clip(sums / _ONE, 0, 255) + 0.5)
 
 
-def _marker(style: Style) -> np.ndarray:
-    """Draw a disc, uint8 (1, 2 r, 2 r), with its center at [0, r, r]."""
+def _markers(style: Style) -> np.ndarray:
+    """Draw discs in images that are just so large that one in the middle is complete.
+
+    LRA: paddles are shrunk before they are pasted, but discs together with the image:
+    they look different near its edges. The filter reaches 3 pixels from either side.
+    """
     scale = style.antialias_scale
-    half = int(np.ceil(style.marker_radius)) + 4  # 4 pixels: as far as the filter rings
-    bitmap = np.zeros((2 * half * scale,) * 2, bool)
-    bitmap[tuple((_disk(style.marker_radius * scale) + half * scale).T)] = True
-    return _shrink(bitmap[None], 2 * half)
+    size = 2 * (int(np.ceil(style.marker_radius)) + 6) + 1
+    reach = np.arange(size * scale) - scale * np.arange(size)[:, None]
+    squares = reach[:, None, :, None] ** 2 + reach[:, None] ** 2
+    bitmaps = squares <= (style.marker_radius * scale) ** 2
+    return _shrink(bitmaps, size).reshape(-1, size, size)
 
 
 def _core(shadows: np.ndarray, reach: int) -> np.ndarray:
