@@ -30,7 +30,7 @@ help:
 ## make task=TASK            train and evaluate FNet, print the result
 ##   TASK                    ALL_TASKS
 ##   mixer=transformer       another mixer: make mixers lists them
-##   recipe=quick            quick (default on CPUs), lra2020 (default elsewhere), strong
+##   recipe=quick            quick (default on CPUs), small, lra2020 (default elsewhere), strong
 ##   seed=0 seeds=5          five seeds from there, trained together
 ##   source= data=DIR        where examples come from; source=sample: made up, no network
 ##   workdir=DIR             folder of the run; the same command resumes it
@@ -39,8 +39,7 @@ help:
 train: .venv/installed-$(accel) $(tfds)
 	$(call verb,train $(call given,$(of_run) mixer seed seeds workdir parity) $(flags))
 
-## make eval workdir=RUN     evaluate a finished run again
-## make export workdir=RUN   its weights as safetensors [to=FILE.safetensors] [seed=]
+## make eval workdir=RUN     evaluate a run again; make export: its weights [to=FILE] [seed=]
 ## make predict workdir=RUN file=FILE   answers to a text, expressions, a picture [seed=]
 export: $(if $(workdir),export-run,export-data)
 eval predict export-run: .venv/installed-$(accel)
@@ -72,8 +71,7 @@ report: .venv/installed-$(accel)
 speed speed-compare speed-fourier: .venv/installed-$(accel)
 	$(call verb,$@ $(call given,mixers lengths widths sections task batch limit to))
 
-## make mixers               all mixers: formula, cost, parameters, references
-## make new-mixer name=NAME  begin one of your own
+## make mixers               list all; make new-mixer name=NAME: begin one of your own
 ## make check-mixer mixer=NAME   hold it to the contract; without mixer=: all of them
 mixers models docs: .venv/installed-$(accel)
 	$(call verb,mixers $(if $(filter docs,$@),--write=docs/mixers.md))

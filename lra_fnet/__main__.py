@@ -80,7 +80,7 @@ def predict(arguments: Arguments) -> None:
     from lra_fnet.trained.predict import predict as answers_of
 
     set_up()
-    files = [folder(name) for name in shlex.split(arguments.file)]
+    files = [folder(name) for name in names(arguments.file, "file")]
     for line in answers_of(arguments.workdir, files, arguments.seed):
         print(line, flush=True)
 
@@ -117,7 +117,7 @@ def report(arguments: Arguments) -> int:
     """Write a page, tables and a data frame of all results."""
     from lra_fnet.report.page import write_report
 
-    return write_report(shlex.split(arguments.runs), arguments.to)
+    return write_report(names(arguments.runs, "runs"), arguments.to)
 
 
 def speed(arguments: Arguments) -> int:
@@ -365,7 +365,24 @@ def default_recipe() -> str:
 
 def folder(text: str) -> Path:
     """Return a path with ~ expanded."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty; name a file or folder")
     return Path(text).expanduser()
+
+
+def names(text: str, option: str) -> list[str]:
+    """Return the names in a text, which are quoted if they have spaces.
+
+    Raises:
+      ValueError: there is none, or a quote does not end.
+    """
+    try:
+        found = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"{option} is {text!r}: {error}") from None
+    if not found:
+        raise ValueError(f"{option} is empty; name at least one")
+    return found
 
 
 class Parser(argparse.ArgumentParser):
@@ -502,8 +519,17 @@ def ending(error: BaseException) -> tuple[int, str | None]:
         case FolderLocked():
             return IN_USE, f"error: the workdir is in use by process {error}"
         case DataError():
-            return NO_DATA, f"error: {error}"
-    return 1, f"error: {error}" if is_fixable(error) else None
+            return NO_DATA, f"error: {message_of(error)}"
+    return 1, f"error: {message_of(error)}" if is_fixable(error) else None
+
+
+def message_of(error: BaseException) -> str:
+    """Return what an error says, in one line; the system's errors after their file."""
+    if isinstance(error, OSError) and error.filename is not None:
+        clash = isinstance(error, FileExistsError)
+        said = "exists and is no folder" if clash else error.strerror
+        return f"{error.filename}: {said}"
+    return " ".join(str(error).split())
 
 
 def is_fixable(error: BaseException) -> bool:

@@ -152,8 +152,9 @@ def build_cache(task: Task, folder: Path) -> None:
             _write_cache(task, aside)
         except OSError as error:
             raise DataError(
-                f"cannot write the data of {task.name} to {aside}: {error.strerror}; "
-                "free space or set LRA_DATA to another folder, and run again"
+                f"cannot write the data of {task.name} to {aside}: "
+                f"{error.strerror or error}; free space or set LRA_DATA to another "
+                "folder, and run again"
             ) from error
         aside.rename(folder)
 

@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -271,6 +272,8 @@ def keep_compiled_programs() -> None:
         folder = str(cache_folder("jax") / processor_kind())
         jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST_SECONDS)
+    # A full disk costs nothing but time.
+    warnings.filterwarnings("ignore", "Error writing persistent compilation cache")
     with contextlib.suppress(OSError):  # JAX reads it all the same
         drop_torn_entries(Path(folder))
 

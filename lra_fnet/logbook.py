@@ -1,5 +1,6 @@
 """The record of a run: one JSON line per event, one printed line, a progress bar."""
 
+import contextlib
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ import optax
 from tqdm import tqdm
 
 from lra_fnet.metrics import Sums
+from lra_fnet.workdir import named, write_text
 
 FILE_NAME = "metrics.jsonl"
 END_BYTES = 64 * 1024  # more than the longest lines that a run of many seeds writes
@@ -52,8 +54,9 @@ class Logbook:
     def write(self, event: str, step: int, values: Mapping[str, Any]) -> None:
         """Record what happened at a step; values with a seed axis become lists."""
         plain = {name: _plain(value) for name, value in values.items()}
-        self._file.write(json.dumps({"event": event, "step": step, **plain}) + "\n")
-        self._file.flush()
+        with named(self._path):
+            self._file.write(json.dumps({"event": event, "step": step, **plain}) + "\n")
+            self._file.flush()
         if self._events:
             for name, value in plain.items():
                 self._events.add_scalar(f"{event}/{name}", np.mean(value), step)
@@ -73,15 +76,14 @@ class Logbook:
     def __exit__(self, *_: object) -> None:
         """Close the files and remove the bar."""
         self._bar.close()
-        self._file.close()
+        with contextlib.suppress(OSError):  # what `write` has raised
+            self._file.close()
         if self._events:
             self._events.close()
 
     def _rewrite(self, records: Sequence[Record]) -> None:
         """Replace the file in one move, so that none of it is lost half-way."""
-        aside = self._path.with_suffix(".jsonl.tmp")
-        aside.write_text("".join(json.dumps(r) + "\n" for r in records))
-        os.replace(aside, self._path)
+        write_text(self._path, "".join(json.dumps(r) + "\n" for r in records))
 
 
 class SilentLogbook(Logbook):

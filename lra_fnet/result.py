@@ -22,7 +22,7 @@ from pydantic_core import PydanticCustomError
 from scipy.stats import binomtest
 
 from lra_fnet.config import config_hash, placeless, with_new_names
-from lra_fnet.workdir import write_json
+from lra_fnet.workdir import named, write_json
 
 RESULT_FILE = "result.json"
 FAILURE_FILE = "failure.json"
@@ -677,8 +677,12 @@ def write_result(
 ) -> None:
     """Write the test predictions, then `result.json`, whose presence means finished."""
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / PREDICTIONS_FILE, predictions.astype(np.uint8))
-    np.save(folder / CORRECT_FILE, correct)
+    for name, array in (
+        (PREDICTIONS_FILE, predictions.astype(np.uint8)),
+        (CORRECT_FILE, correct),
+    ):
+        with named(folder / name):
+            np.save(folder / name, array)
     result.write(folder / RESULT_FILE)
 
 

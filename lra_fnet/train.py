@@ -286,7 +286,7 @@ def _kind_and_reason(error: Exception) -> tuple[str, str]:
     said = str(error).strip().splitlines() or [""]
     if kind == "error" and not isinstance(error, ValueError):
         return kind, f"{type(error).__name__}: {said[0]}"
-    return kind, "\n".join(said) if kind == "data" else said[0]
+    return kind, said[0]
 
 
 def compile_training(

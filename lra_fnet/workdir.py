@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -57,10 +57,9 @@ def claim(workdir: Path, identity: Mapping[str, Any], checksum: str) -> None:
     if owner["data_checksum"] != checksum:
         changed.append(f"data checksum: {owner['data_checksum']} -> {checksum}")
     if changed:
-        listed = "\n  ".join(changed)
         raise WorkdirError(
-            f"{workdir} holds a run with another config:\n  {listed}\n"
-            "choose another workdir, or delete that one"
+            f"{workdir} holds a run with another config ({'; '.join(changed)}); choose "
+            "another workdir, or delete that one"
         )
 
 
@@ -96,9 +95,13 @@ class FolderLock:
 
     Raises:
       FolderLocked: another process holds it and `wait` is False.
+      WorkdirError: the folder has no name, so that there is no place beside it.
     """
 
     def __init__(self, folder: Path, wait: bool = False):
+        folder = folder.absolute()
+        if not folder.name:
+            raise WorkdirError(f"{folder} cannot be the folder of one run")
         self._path = folder.with_name(f".{folder.name.lstrip('.')}.lock")
         self._wait = wait
         self._file: IO[str] | None = None
@@ -114,9 +117,10 @@ class FolderLock:
             holder = self._file.read().strip() or "unknown"
             self._file.close()
             raise FolderLocked(holder) from error
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
+        with named(self._path):
+            self._file.truncate(0)
+            self._file.write(str(os.getpid()))
+            self._file.flush()
         return self
 
     def __exit__(
@@ -140,10 +144,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file in one move, so that it is whole or absent."""
+    """Write a file in one move, so that it is whole or absent.
+
+    Raises:
+      OSError: it cannot be written; names it.
+    """
     aside = path.with_name(f".{path.name}.tmp")
     try:
-        with aside.open("wb") as file:
+        with named(path), aside.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -151,4 +159,15 @@ def write_bytes(path: Path, content: bytes) -> None:
     except OSError:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Add the name of a file to errors of writing, which have none (a full disk)."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from lra_fnet import hardware, train
+from lra_fnet import evaluate, hardware, train
 from lra_fnet.hardware import OutOfMemory
 from lra_fnet.logbook import NotFinite
 from lra_fnet.result import FAILURE_FILE, Failure

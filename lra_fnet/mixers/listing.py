@@ -20,6 +20,7 @@ from tabulate import tabulate
 from lra_fnet.config import default_values, load_config, task_facts
 from lra_fnet.mixers import OTHER_FILES, installed_mixers, mixer_class, mixer_names
 from lra_fnet.rules import BASE, MOST_PARAMETERS, count_parameters
+from lra_fnet.workdir import named
 from tasks import task_names
 
 HEADER = """\
@@ -167,7 +168,9 @@ def create_mixer(name: str) -> Path:
     path = (FOLDER if in_package else Path()) / f"{name}.py"
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
-        draft.write_text((FOLDER / "template.py").read_text().replace("template", name))
+        text = (FOLDER / "template.py").read_text().replace("template", name)
+        with named(path):
+            draft.write_text(text)
         os.link(draft, path)  # unlike a rename, never over another file
     except FileExistsError:
         raise ValueError(f"there is a file {path} already") from None

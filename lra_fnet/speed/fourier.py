@@ -67,11 +67,15 @@ def sizes(text: str) -> list[int]:
 
     >>> sizes("2048,1024")
     [1024, 2048]
+
+    Raises:
+      ValueError: one is no whole number, or less than 1.
     """
-    numbers = sorted(map(int, text.replace(",", " ").split()))
-    if numbers and numbers[0] < 1:
-        raise ValueError(f"{numbers[0]} is no size; it must be 1 or more")
-    return numbers
+    typed = text.replace(",", " ").split()
+    for each in typed:
+        if not each.isdecimal() or not int(each):
+            raise ValueError(f"{each!r} is no size; write whole numbers from 1 on")
+    return sorted(map(int, typed))
 
 
 def measured_row(

@@ -412,10 +412,7 @@ def summary(statuses: Mapping[Job, Status]) -> list[str]:
             missing[job.task] = reason
     for task, reason in missing.items():
         lines.append(f"{task}: no data, its runs are left out")
-        lines += [f"    {line}" for line in reason.splitlines()]
-        lines.append(
-            f'    then run it with sources="{task}=SOURCE:FOLDER"; see docs/data.md'
-        )
+        lines.append(f'    {reason}; then add sources="{task}=SOURCE:FOLDER"')
     return lines
 
 
@@ -426,7 +423,7 @@ def listing(statuses: Mapping[Job, Status]) -> str:
     for job, (state, reason) in statuses.items():
         remark = "made-up sample" if job.on_sample else ""
         if state is State.TO_RUN and reason:
-            remark = f"failed before: {reason.splitlines()[0]}"
+            remark = f"failed before: {reason}"
         columns = (job.task, job.mixer, job.recipe, job.seed, f"{job.num_steps:,}")
         rows.append((*columns, state.value, remark))
     return tabulate(rows, headers, colalign=["left"] * 3 + ["right"] * 2)

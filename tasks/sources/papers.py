@@ -154,13 +154,11 @@ def find_files(directory: Path | None) -> dict[str, Path]:
 
 
 def _missing(pattern: str, directory: Path | None) -> str:
-    where = f"in {directory}" if directory else "as the option directory is empty"
+    where = f"in {directory}" if directory else "as data= (data.directory) is empty"
     return (
-        f"no {pattern} (or .gz, .xz), {where}\n"
-        "make it from any corpus of papers that cite each other, such as the ACL "
-        "Anthology; tasks/sources/papers.py says how its lines look\n"
-        f"put {', '.join(_FILES.values())} into one folder and give it as directory\n"
-        "without papers, source='sample' runs the same pipeline on small made-up data"
+        f"no {pattern} (or .gz, .xz), {where}; data= is a folder with "
+        f"{', '.join(_FILES.values())}, as docs/data.md describes them; source=sample "
+        "runs the same pipeline on small made-up data"
     )
 
 

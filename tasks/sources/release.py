@@ -140,15 +140,13 @@ def _is_complete(folder: Path, part: Part) -> bool:
 
 def _missing(path: Path | None, part: Part) -> str:
     names = ", ".join(part.files.values())
-    where = f"in {path}" if path else "as the option directory is empty"
+    where = f"in {path}" if path else "as data= (data.directory) is empty"
     if path and path.is_file():
         where = f"as {path} is a file: unpack it with tar -xf"
     return (
-        f"no {names} together in a folder {part.folder}, {where}\n"
-        f"get the release of the Long Range Arena: curl -C - -O {URL} "
-        "(8.2 GB), then tar -xf lra_release.gz (18.6 GB; see docs/data.md)\n"
-        f"give as directory a folder above {part.folder}\n"
-        f"without the release, {part.instead}"
+        f"no {names} together in a folder {part.folder}, {where}; data= is a folder "
+        f"above it, and docs/data.md says how to get the release (8.2 GB); without it, "
+        f"{part.instead}"
     )
 
 

@@ -34,13 +34,10 @@ class PublicData:
     def missing(self, what: str) -> DataError:
         """Return the error for data that is not there, with the ways to get it."""
         return DataError(
-            f"{self.task}: no {self.title}: {what}\n"
-            f"get it: `make data task={self.task}`, with network, or the archive "
-            f"{self.address} ({self.megabytes} MB)\n"
-            f"put it: with source=tfds in the TFDS folder, ~/tensorflow_datasets or "
-            f"directory; with source=folder anywhere, directory being the archive, the "
-            f"folder {self.folder} from it, or the folder they lie in\n"
-            "or go without: source=sample runs the same pipeline on small made-up data"
+            f"{self.task}: no {self.title}: {what}; with network `make data "
+            f"task={self.task}` fetches it, or fetch {self.address} "
+            f"({self.megabytes} MB) and add source=folder data=ARCHIVE; source=sample "
+            "runs the same pipeline on small made-up data (see docs/data.md)"
         )
 
 

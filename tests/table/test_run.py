@@ -39,7 +39,7 @@ if how in ("fail", "no data"):
     sys.exit(1)
 open(f"{workdir}/result.json", "w").write(result)
 """
-REASONS = {"fail": ("memory", "it did not fit"), "no data": ("data", "none\nget it")}
+REASONS = {"fail": ("memory", "it did not fit"), "no data": ("data", "none: get it")}
 
 
 def result_of(job):
@@ -168,13 +168,12 @@ def test_a_run_that_somebody_stops_has_failed():
 def test_a_task_without_data_is_left_out_with_one_message(fake, capsys):
     chosen = fake.jobs(tasks="listops pathfinder")
     fake.how["listops"] = "no data"
-    missing = Status(State.NO_DATA, "none\nget it")
+    missing = Status(State.NO_DATA, "none: get it")
     assert fake.fill(chosen) == [missing] * 4 + [DONE] * 4
     assert len(fake.ran()) == 5 and {*fake.ran().values()} == {1}
     said = capsys.readouterr().out.splitlines()
     assert said.count("listops: no data, its runs are left out") == 1
-    assert said[-3:-1] == ["    none", "    get it"]
-    assert 'sources="listops=SOURCE:FOLDER"' in said[-1]
+    assert said[-1] == '    none: get it; then add sources="listops=SOURCE:FOLDER"'
 
 
 def test_two_tables_in_a_folder_share_the_jobs(fake, capsys):

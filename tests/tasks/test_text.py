@@ -2,7 +2,6 @@ import hashlib
 import io
 import json
 import random
-import re
 import sys
 import tarfile
 import types
@@ -327,26 +326,23 @@ def test_an_archive_cut_short_is_named(tmp_path, ending):
         list(read_archive(tmp_path / f"c{ending}"))
 
 
-FOUR_LINES = (
-    "text: no Large Movie Review Dataset",
-    "get it: `make data task=text`, .*aclImdb_v1.tar.gz .84 MB",
-    "put it: .*source=tfds.*source=folder",
-    "or go without: source=sample ",
-)
-
-
-def assert_four_lines(error):
-    lines = str(error.value).splitlines()
-    assert len(lines) == 4
-    for line, pattern in zip(lines, FOUR_LINES, strict=True):
-        assert re.match(pattern, line)
+def assert_says_what_to_do(error):
+    said = str(error.value)
+    assert said.startswith("text: no Large Movie Review Dataset") and "\n" not in said
+    for way in (
+        "`make data task=text`",
+        "aclImdb_v1.tar.gz (84 MB)",
+        "source=folder data=ARCHIVE",
+        "source=sample",
+    ):
+        assert way in said
 
 
 def test_a_missing_folder_is_named_with_the_ways_to_get_it(tmp_path):
     write_folder(tmp_path).joinpath("test").rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match=str(tmp_path)) as caught:
         folder_task(tmp_path)
-    assert_four_lines(caught)
+    assert_says_what_to_do(caught)
 
 
 # --- TFDS -----------------------------------------------------------------------------
@@ -421,11 +417,11 @@ def test_a_server_that_answers_with_an_error_is_left_to_tfds(
     assert fake_tfds.instance.prepared
 
 
-def test_without_a_network_four_lines_say_what_to_do(fake_tfds, monkeypatch, tmp_path):
+def test_without_a_network_the_error_says_what_to_do(fake_tfds, monkeypatch, tmp_path):
     answer_with(monkeypatch, urllib.error.URLError("no such\nname"))
     with pytest.raises(DataError, match="URLError: .*no such name") as caught:
         make_task("text", num_validation=10).read(tmp_path)
-    assert_four_lines(caught)
+    assert_says_what_to_do(caught)
     assert not fake_tfds.instance.prepared
 
 
@@ -442,15 +438,15 @@ def test_a_failed_preparation_says_what_failed(fake_tfds, monkeypatch, tmp_path)
         DataError, match="ChecksumError: wrong checksum x+\\."
     ) as caught:
         make_task("text", num_validation=10).read(tmp_path)
-    assert_four_lines(caught)
+    assert_says_what_to_do(caught)
 
 
-def test_without_tfds_four_lines_say_so(monkeypatch, tmp_path):
+def test_without_tfds_the_error_says_so(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     monkeypatch.setitem(sys.modules, "tensorflow", types.ModuleType("tensorflow"))
     with pytest.raises(DataError, match="is not installed") as caught:
         make_task("text", num_validation=10).read(tmp_path)
-    assert_four_lines(caught)
+    assert_says_what_to_do(caught)
 
 
 def test_damaged_files_of_tfds_are_named(fake_tfds, monkeypatch, tmp_path):
