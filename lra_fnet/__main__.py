@@ -507,9 +507,12 @@ def tell(error: BaseException) -> int:
 
 def ending(error: BaseException) -> tuple[int, str | None]:
     """Return exit status and last line for what a user can fix, None for a fault."""
-    from lra_fnet.train import Interrupted  # JAX is loaded wherever these are raised
-    from lra_fnet.workdir import FolderLocked
-    from tasks import DataError
+    try:
+        from lra_fnet.train import Interrupted
+        from lra_fnet.workdir import FolderLocked
+        from tasks import DataError
+    except Exception:  # an environment variable that JAX cannot read; it says which
+        return 1, f"error: JAX cannot be loaded: {message_of(error)}"
 
     match error:
         case KeyboardInterrupt():
@@ -529,7 +532,7 @@ def message_of(error: BaseException) -> str:
         clash = isinstance(error, FileExistsError)
         said = "exists and is no folder" if clash else error.strerror
         return f"{error.filename}: {said}"
-    return " ".join(str(error).split())
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def is_fixable(error: BaseException) -> bool:
@@ -542,7 +545,7 @@ def is_fixable(error: BaseException) -> bool:
     from lra_fnet.workdir import WorkdirError
 
     run = (CheckpointError, HostError, LaunchError, NotFinite, OutOfMemory)
-    fixable = (*run, BadFile, OSError, ValueError, WorkdirError)
+    fixable = (*run, BadFile, MemoryError, OSError, ValueError, WorkdirError)
     return isinstance(error, fixable) or is_out_of_memory(error)
 
 

@@ -60,6 +60,7 @@ def load_config(
     of_mixers = {k: changes.pop(k) for k in [*changes] if k.startswith("mixers.")}
     for key, value in changes.items():
         set_key(config, key, value)
+    check_ranges(config)
     layers = config_layers(config)
     of_mixers = {section_key(key, layers): value for key, value in of_mixers.items()}
     for name in {*map(section, layers), *(key.split(".")[1] for key in of_mixers)}:
@@ -234,8 +235,8 @@ RANGES: Mapping[str, tuple[float, float | None]] = {
 SHARES = ("encoder.dropout_rate", "optimizer.b1", "optimizer.b2")
 
 
-def check_config(config: ConfigDict) -> None:
-    """Check the numbers that a loop or a division would trip over much later.
+def check_ranges(config: ConfigDict) -> None:
+    """Check the numbers that have a least or a most.
 
     Raises:
       ValueError: names the key, its value and what it must be.
@@ -245,6 +246,16 @@ def check_config(config: ConfigDict) -> None:
         bound = f">= {least}" if most is None else f"from {least} to {most}"
         if not least <= values[key] <= (math.inf if most is None else most):
             raise ValueError(f"{key} is {values[key]}; it must be {bound}")
+
+
+def check_config(config: ConfigDict) -> None:
+    """Check the numbers that a loop or a division would trip over much later.
+
+    Raises:
+      ValueError: names the key, its value and what it must be.
+    """
+    check_ranges(config)
+    values = dict(_leaves(config))
     for key, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{key} is {value}; it must be finite")

@@ -72,6 +72,7 @@ def describe_device(mesh: Mesh) -> dict[str, Any]:
         "count": mesh.size,
         "hosts": len({device.process_index for device in mesh.devices.flat}),
         "cpu_cores": len(os.sched_getaffinity(0)),
+        **({"xla_flags": xla_flags()} if xla_flags() else {}),
     }
 
 
@@ -166,6 +167,7 @@ MOST_CPU_DEVICES = 8
 NUMERICS = {
     "jax_default_matmul_precision": None,
     "jax_default_prng_impl": "threefry2x32",
+    "jax_disable_jit": False,
     "jax_enable_x64": False,
     "jax_high_dynamic_range_gumbel": False,
     "jax_numpy_dtype_promotion": "standard",
@@ -173,6 +175,10 @@ NUMERICS = {
     "jax_softmax_custom_jvp": False,
     "jax_threefry_partitionable": True,
 }
+
+
+# Parts of the names of XLA's options that change numbers.
+INEXACT = ("fast_math", "excess_precision")
 
 
 def set_up() -> None:
@@ -200,14 +206,28 @@ def fix_numerics() -> None:
         if typed and jax.config.values[name] != value:
             raise ValueError(f"{name.upper()}={typed} would change results; unset it")
         jax.config.update(name, value)
+    for flag in xla_flags().split():
+        if any(part in flag for part in INEXACT) and not flag.endswith("=false"):
+            raise ValueError(f"{flag} in XLA_FLAGS would change results; leave it out")
+
+
+def xla_flags() -> str:
+    """Return what the environment tells XLA."""
+    return os.environ.get("XLA_FLAGS", "")
 
 
 def use_every_core() -> None:
     """Make a CPU device of each core; JAX_NUM_CPU_DEVICES says how many instead.
 
     Batches are shared by the devices. Nothing changes where there is an accelerator.
+
+    Raises:
+      ValueError: it says none.
     """
-    if jax.config.values["jax_num_cpu_devices"] < 0:
+    asked = jax.config.values["jax_num_cpu_devices"]
+    if asked == 0:
+        raise ValueError("JAX_NUM_CPU_DEVICES is 0; it must be >= 1")
+    if asked < 0:
         cores = len(os.sched_getaffinity(0))
         jax.config.update("jax_num_cpu_devices", min(cores, MOST_CPU_DEVICES))
 
@@ -273,7 +293,7 @@ def keep_compiled_programs() -> None:
         jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST_SECONDS)
     # A full disk costs nothing but time.
-    warnings.filterwarnings("ignore", "Error writing persistent compilation cache")
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent comp")
     with contextlib.suppress(OSError):  # JAX reads it all the same
         drop_torn_entries(Path(folder))
 

@@ -48,6 +48,9 @@ def _impossible(message: str) -> PydanticCustomError:
 # What a field must be
 
 Text = Annotated[str, Field(min_length=1, title="a text that is not empty")]
+Name = Annotated[
+    str, Field(min_length=1, max_length=200, title="a text of up to 200 characters")
+]
 Count = Annotated[int, Field(ge=0, le=LARGEST, title="a whole number, 0 or more")]
 Positive = Annotated[int, Field(ge=1, le=LARGEST, title="a whole number, 1 or more")]
 Many = Annotated[int, Field(ge=2, le=LARGEST, title="a whole number, 2 or more")]
@@ -265,6 +268,8 @@ class Device(Record):
     """Processes that shared the run."""
     cpu_cores: Positive | None = None
     """Processor cores of a host."""
+    xla_flags: Text | None = None
+    """XLA_FLAGS, what the environment told the compiler."""
 
 
 class Point(Record):
@@ -298,12 +303,12 @@ class Result(File):
 
     schema_: Annotated[Literal[2, 3], Field(alias="schema", title="2 or 3")]
     """Version of this declaration; 2 has other names for three fields."""
-    task: Text
+    task: Name
     """Name of the task: a column of the tables."""
-    mixer: Text
+    mixer: Name
     """Name of the mixer: a row of the tables."""
-    recipe: Text
-    """Name of the budget: lra2020, strong, quick, or another program's own."""
+    recipe: Name
+    """Name of the budget: lra2020, strong, small, quick, or another program's own."""
     seed: Count
     """Of parameters, dropout and the order of examples."""
     program: Text | None = None
@@ -365,11 +370,11 @@ class Failure(File):
 
     schema_: Annotated[Literal[1, 2], Field(alias="schema", title="1 or 2")]
     """Version of this declaration; 1 has `model` for `mixer`."""
-    task: Text
+    task: Name
     """Name of the task."""
-    mixer: Text
+    mixer: Name
     """Name of the mixer."""
-    recipe: Text
+    recipe: Name
     """Name of the budget."""
     seed: Count
     """Of the run, the first of several."""
@@ -413,7 +418,7 @@ class SpeedResult(File):
     """Version of this declaration; 1 has `model` for `mixer`."""
     kind: Annotated[Literal["speed"], Field(title="'speed'")]
     """What the file is."""
-    mixer: Text
+    mixer: Name
     """Name of the mixer."""
     task: Text
     """Whose sizes the model has."""
@@ -536,9 +541,19 @@ def _shown(value: Any) -> str:
 def _parsed(path: Path) -> Any:
     """Read a JSON file; NaN and infinity are no numbers."""
     try:
-        return json.loads(path.read_text(), parse_constant=_refuse)
+        return json.loads(
+            path.read_text(), parse_constant=_refuse, object_pairs_hook=_without_repeats
+        )
     except (OSError, ValueError, RecursionError) as error:
         raise BadFile(f"{path}: it cannot be read as JSON ({error})") from error
+
+
+def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; refuse one whose key is there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice")
+    return found
 
 
 def _refuse(constant: str) -> None:

@@ -43,6 +43,10 @@ WRONG = {
         (f"{QUICK} --config.encoder.width=0", "encoder.width is 0"),
         (f"{QUICK} --config.encoder.width", "write --config.KEY=VALUE"),
         (f"{QUICK} --config.mixers.fnet.x=1", "no key mixers.fnet.x"),
+        (f"{QUICK} --config.num_layers=-1", "num_layers is -1"),
+        (f"{QUICK} --config.optimizer.b1=nan", "optimizer.b1 is nan"),
+        (f"{QUICK} --config.data.num_test=1", "num_test is 1"),
+        (f"{QUICK} --config.data.max_length=99999999999", "Unable to allocate"),
     ],
     "eval": [
         ("--workdir=/nosuch", "no run in /nosuch"),
@@ -145,6 +149,27 @@ def test_debug_mode_shows_the_traceback(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("LRA_DEBUG", "1")
     assert main(["eval", f"--workdir={tmp_path}"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variable", "expected"),
+    [
+        ("JAX_NUM_CPU_DEVICES=0", "JAX_NUM_CPU_DEVICES is 0; it must be >= 1"),
+        ("JAX_NUM_CPU_DEVICES=x", "JAX cannot be loaded: "),
+        ("JAX_ENABLE_X64=maybe", "'maybe' for environment 'JAX_ENABLE_X64'"),
+        ("JAX_ENABLE_X64=1", "JAX_ENABLE_X64=1 would change results; unset it"),
+        ("JAX_DISABLE_JIT=1", "JAX_DISABLE_JIT=1 would change results; unset it"),
+        ("JAX_PLATFORMS=abacus", "JAX has no platform 'abacus' here"),
+        ("XLA_FLAGS=--xla_cpu_enable_fast_math=true", "fast_math=true in XLA_FLAGS"),
+        ("LRA_DATA=/dev/null", "/dev/null/listops"),
+    ],
+)
+def test_a_wrong_environment_is_one_line(tmp_path, variable, expected):
+    program = ["env", variable, *command(tmp_path / "run", train__num_steps=2)]
+    done = run(program, tmp_path)
+    assert done.returncode and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ") and expected in done.stderr
 
 
 @pytest.mark.parametrize("typed", ["train --task=listops", "report --runs=."])

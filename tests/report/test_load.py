@@ -162,6 +162,8 @@ ODD = {
     "float counts": changed(test={"correct": 729.0, "examples": 2000.0}),
     "counts of 31 digits": changed(test={"correct": 10**30, "examples": 10**30}),
     "infinite": '{"schema": 3, "seed": 1e999}',
+    "a key twice": '{"seed": 1, "seed": 2}',
+    "a long name": changed(mixer="x" * 3_000),
     "5,000 digits": f'{{"seed": {"9" * 5000}}}',
     "deep": '{"config": ' * 2000 + "1" + "}" * 2000,
     "no object": "[]",
