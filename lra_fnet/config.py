@@ -300,18 +300,21 @@ def as_config(resolved: Resolved) -> ConfigDict:
     """Return the locked config that was resolved.
 
     Raises:
-      ValueError: it has other keys than this version's config; names them.
+      ValueError: it has other keys than this version's config, or values that it would
+        not take; names them.
     """
     check_keys(resolved)
     mixers = {section(name): values for name, values in resolved["mixers"].items()}
-    return ConfigDict({**resolved, "mixers": mixers, "every_mixer": {}}).lock()
+    config = ConfigDict({**resolved, "mixers": mixers, "every_mixer": {}}).lock()
+    check_config(config)
+    return config
 
 
 def check_keys(resolved: Resolved) -> None:
-    """Check that a resolved config has the keys of this version, no less and no more.
+    """Check that a resolved config has the keys of this version, with their types.
 
     Raises:
-      ValueError: names the keys that are missing or unknown.
+      ValueError: names the keys that are missing, unknown, or of another type.
     """
     kept = ("task", "recipe", "mixer", "hybrid")
     if not all(resolved.get(key) for key in kept):
@@ -320,9 +323,13 @@ def check_keys(resolved: Resolved) -> None:
     changes = {f"hybrid.{key}": value for key, value in hybrid.items()}
     depth = {"num_layers": resolved.get("num_layers", 1)}
     today = resolve(load_config(task, recipe, {"mixer": mixer, **changes, **depth}))
-    keys, known = dict(_leaves(resolved)).keys(), dict(_leaves(today)).keys()
-    faults = [f"it lacks {key}" for key in sorted(known - keys)]
-    faults += [f"it has {key}" for key in sorted(keys - known)]
+    found, known = dict(_leaves(resolved)), dict(_leaves(today))
+    faults = [f"it lacks {key}" for key in sorted(known.keys() - found.keys())]
+    faults += [f"it has {key}" for key in sorted(found.keys() - known.keys())]
+    for key in known.keys() & found.keys():
+        value, kind = found[key], type(known[key])
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            faults.append(f"its {key} is {value!r}")
     if faults:
         raise ValueError(f"the config is of another version: {', '.join(faults)}")
 

@@ -71,11 +71,12 @@ def read_claim(workdir: Path) -> dict[str, Any]:
     """
     try:
         claim = json.loads((workdir / CONFIG_FILE).read_text())
-        return {**claim, "config": with_new_names(claim["config"])}
-    except (OSError, ValueError, KeyError) as error:
+        checksum, config = str(claim["data_checksum"]), with_new_names(claim["config"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WorkdirError(
             f"no run in {workdir}: {CONFIG_FILE} cannot be read ({error})"
         ) from error
+    return {"data_checksum": checksum, "config": config}
 
 
 def _without_run(identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from lra_fnet.checkpoint import Checkpoints, Snapshot
 from lra_fnet.config import as_config, make_program, seeds_of, task_facts
 from lra_fnet.step import Best, Program
-from lra_fnet.workdir import WorkdirError, read_claim
+from lra_fnet.workdir import CONFIG_FILE, WorkdirError, read_claim
 from tasks import Task
 
 
@@ -59,12 +59,15 @@ def restore(workdir: Path) -> Trained:
     """Return the run of a workdir, finished or not.
 
     Raises:
-      WorkdirError: there is no run, or it has no checkpoint.
+      WorkdirError: there is no run, it has no checkpoint, or its config is of another
+        version.
       CheckpointError: none of its checkpoints can be read.
-      ValueError: its config is of another version.
     """
     owner = read_claim(workdir)
-    config = as_config(owner["config"])
+    try:
+        config = as_config(owner["config"])
+    except ValueError as error:
+        raise WorkdirError(f"{workdir / CONFIG_FILE}: {error}") from error
     task = task_facts(config)
     program = make_program(config, task)
     documents = (task.num_documents,) if task.num_documents > 1 else ()
