@@ -36,8 +36,9 @@ help:
 ##   workdir=DIR             folder of the run; the same command resumes it
 ##   parity=params           sizes with the base Transformer's number of parameters
 ##   flags="--config.train.num_steps=100"   any key of configs/common.py
-train: .venv/installed-$(accel) $(tfds)
-	$(call verb,train $(call given,$(of_run) mixer seed seeds workdir parity) $(flags))
+## make record task=TASK target=PERCENT   seconds that three seeds take to reach it
+train record: .venv/installed-$(accel) $(tfds)
+	$(call verb,$@ $(call given,$(of_run) mixer seed seeds workdir parity target) $(flags))
 
 ## make eval workdir=RUN     evaluate a run again; make export: its weights [to=FILE] [seed=]
 ## make predict workdir=RUN file=FILE   answers to a text, expressions, a picture [seed=]

@@ -143,6 +143,20 @@ def speed_fourier(arguments: Arguments) -> None:
     measure_transforms(arguments)
 
 
+def record(arguments: Arguments) -> int:
+    """Measure the seconds from start to a target test accuracy, over seeds."""
+    from lra_fnet.hardware import set_up
+    from lra_fnet.speed.record import measure_record
+
+    set_up()
+    config = chosen_config(arguments)
+    names = ("task", "source", "data", "mixer")
+    flags = {name: getattr(arguments, name) for name in names}
+    flags["recipe"] = config.recipe
+    typed = [f"--{name}={value}" for name, value in flags.items() if value]
+    return measure_record(config, [*typed, *arguments.flags], arguments.target)
+
+
 def mixers(arguments: Arguments) -> None:
     """List all mixers: formula, cost, parameters, references."""
     from lra_fnet.mixers.listing import document
@@ -197,14 +211,19 @@ def run_flags(parser: argparse.ArgumentParser) -> None:
 
 def train_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `train`."""
-    run_flags(parser)
-    parser.add_argument("--mixer", default="", help="fnet, or another: see `mixers`")
-    parser.add_argument("--seed", default="", help="default 0")
+    mixer_flags(parser)
     parser.add_argument(
         "--seeds", default="", help="how many to train together, from seed on"
     )
     parser.add_argument("--workdir", type=folder, help="default: below runs/")
     parity_flag(parser)
+
+
+def mixer_flags(parser: argparse.ArgumentParser) -> None:
+    """Add what chooses a run, its mixer, and its seed."""
+    run_flags(parser)
+    parser.add_argument("--mixer", default="", help="fnet, or another: see `mixers`")
+    parser.add_argument("--seed", default="", help="default 0")
 
 
 def parity_flag(parser: argparse.ArgumentParser) -> None:
@@ -245,6 +264,13 @@ def report_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `report`."""
     parser.add_argument("--runs", default="results runs", help="folders with results")
     parser.add_argument("--to", type=folder, default=Path("report"))
+
+
+def record_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `record`."""
+    mixer_flags(parser)
+    parser.add_argument("--seeds", default="3", help="how many, one after another")
+    parser.add_argument("--target", type=float, required=True, help="percent")
 
 
 def speed_flags(parser: argparse.ArgumentParser) -> None:
@@ -317,6 +343,7 @@ VERBS: Mapping[str, Verb] = {
     "speed": (speed, speed_flags),
     "speed-compare": (speed_compare, speed_compare_flags),
     "speed-fourier": (speed_fourier, speed_fourier_flags),
+    "record": (record, record_flags),
     "mixers": (mixers, mixers_flags),
     "check-mixer": (check_mixer, check_mixer_flags),
     "new-mixer": (new_mixer, new_mixer_flags),
@@ -419,7 +446,7 @@ def parse(typed: Sequence[str]) -> Arguments:
         hint = f"; did you mean {close[0]!r}?" if close else ";"
         parser.error(f"unknown verb {typed[0]!r}{hint} have: {', '.join(VERBS)}")
     arguments, rest = parser.parse_known_args(typed)
-    takes_flags = arguments.verb in ("train", "data", "table")
+    takes_flags = arguments.verb in ("train", "data", "table", "record")
     for flag in rest:
         if not (takes_flags and flag.startswith("--config.")):
             own = parsers[arguments.verb]

@@ -99,7 +99,10 @@ def repeat_command(config: ConfigDict) -> str:
     parts.append(f"seed={config.seed}")
     if config.num_seeds > 1:
         parts.append(f"seeds={config.num_seeds}")
-    changed = recipe_changes(config)
+    recipe = load_config(config.task, config.recipe)
+    hybrid = changes(recipe.hybrid.to_dict(), config.hybrid.to_dict())
+    changed = {f"hybrid.{key}": after for key, (_, after) in hybrid.items()}
+    changed |= recipe_changes(config)
     if "data.source" in changed:
         parts.append(f"source={config.data.source}")
     if "data.directory" in changed:

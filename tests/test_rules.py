@@ -2,7 +2,7 @@
 
 import pytest
 
-from lra_fnet.config import load_config
+from lra_fnet.config import config_hash, load_config, read_flags, resolve
 from lra_fnet.rules import (
     check_rules,
     count_parameters,
@@ -97,6 +97,14 @@ def test_the_command_names_what_is_not_the_recipes():
         "make task=pathfinder mixer=local recipe=lra2020 seed=2 "
         'flags="--config.train.num_steps=7"'
     )
+
+
+def test_the_command_of_a_hybrid_repeats_it():
+    config = config_of(hybrid__num_layers=1, hybrid__layout="bottom")
+    command = repeat_command(config)
+    flags = read_flags(command.split('"')[1].split())
+    again = load_config("pathfinder", "lra2020", flags)
+    assert config_hash(resolve(again)) == config_hash(resolve(config))
 
 
 def test_the_command_does_not_tell_where_the_data_lay():

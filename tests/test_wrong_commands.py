@@ -99,6 +99,12 @@ WRONG = {
         ("--lengths=0", "'0' is no size"),
         ("--widths=x", "'x' is no size"),
     ],
+    "record": [
+        (f"{QUICK} --target=0", "target is 0.0; it is an accuracy in percent"),
+        (f"{QUICK} --target=high", "invalid float value: 'high'"),
+        (f"{QUICK} --target=30 --seeds=2", "seeds is 2; it must be >= 3"),
+        (QUICK, "required: --target"),
+    ],
     "mixers": [
         ("--write=FILE/x", "Not a directory"),
         ("--write=/nosuch/x", "/nosuch/.x.tmp: No such file or directory"),
