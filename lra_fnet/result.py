@@ -774,8 +774,23 @@ def _remarks(result: Result) -> Iterator[str]:
     if result.rules and result.rules.free_for_all:
         yield "  Free-for-all under the rules of the benchmark:"
         yield from (f"    {reason}" for reason in result.rules.reasons)
+    if result.recipe == "quick" and not is_above_chance(result):
+        yield (
+            "  That is chance: this budget shows that it runs, not that it learns; "
+            "recipe=small takes all data and more steps."
+        )
     if result.recipe != "lra2020":
         yield (
             f"  The recipe {result.recipe!r} is not the published budget: compare this "
             "number with runs of the same recipe."
         )
+
+
+def is_above_chance(result: Result) -> bool:
+    """Return whether the test accuracy is clearly above the first trivial baseline.
+
+    That is the majority class, which looks at nothing.
+    """
+    baseline = next(iter(result.trivial_baselines.values()), 0.0)
+    low, _ = result.test.interval_95 or (0.0, 1.0)
+    return low > baseline

@@ -20,6 +20,7 @@ from lra_fnet.result import (
 from tiny_runs import ROOT
 
 KEPT = sorted((ROOT / "results").glob("*/*/result.json"))
+OLD = [path for path in KEPT if json.loads(path.read_text())["schema"] == 2]
 LEAST = {
     "schema": 3,
     "task": "listops",
@@ -38,16 +39,38 @@ def read(tmp_path, content, kind=Result):
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.parent.name)
+def test_a_kept_result_is_read_and_prints_its_accuracy(path):
+    result = Result.read(path)
+    assert f"{100 * result.test.correct / result.test.examples:.2f} %" in render(result)
+
+
+@pytest.mark.parametrize("path", OLD, ids=lambda path: path.parent.name)
 def test_results_of_the_version_before_are_read_under_todays_names(path):
     kept, result = json.loads(path.read_text()), Result.read(path)
-    assert kept["schema"] == 2
     assert result.mixer == kept["model"] == result.config["mixer"]
     assert result.trivial_baselines == kept["readers"]
     assert result.micro_batches == kept["accumulate"]
     assert result.config["train"]["micro_batches"] == 0
     assert result.test.correct == kept["test"]["correct"]
     assert [p.step for p in result.curves.train][-1] == kept["steps"]
-    assert f"{100 * kept['test']['accuracy']:.2f} %" in render(result)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "correct", "said"),
+    [("quick", 520, True), ("quick", 560, False), ("lra2020", 520, False)],
+)
+def test_chance_at_the_quick_budget_is_called_chance(tmp_path, recipe, correct, said):
+    content = LEAST | {
+        "recipe": recipe,
+        "trivial_baselines": {"majority class": 0.51},
+        "test": {
+            "correct": correct,
+            "examples": 1_000,
+            "step": 9,
+            "interval_95": list(binomial_interval(correct, 1_000)),
+        },
+    }
+    assert ("shows that it runs, not that" in render(read(tmp_path, content))) == said
 
 
 def test_what_is_written_is_read_again(tmp_path):
