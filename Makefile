@@ -1,8 +1,6 @@
 # `make` alone says what there is; every target calls one verb of `python -m lra_fnet`.
-
 python := .venv/bin/python
 all_tasks := $(filter-out __init__ common grid,$(basename $(notdir $(wildcard configs/*.py))))
-
 accel := $(or $(accel),$(shell if [ -e /proc/driver/nvidia/version ]; then echo cuda13; \
   elif [ -e /dev/accel0 ] || [ -n "$$TPU_NAME" ]; then echo tpu; else echo cpu; fi))
 $(if $(filter $(accel),cpu cuda13 tpu),,$(error unknown accel "$(accel)"; choose cpu, cuda13 or tpu))

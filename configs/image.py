@@ -13,7 +13,6 @@ from ml_collections import ConfigDict
 from configs.common import (
     apply_recipe,
     common_config,
-    set_quick,
     set_small,
     set_strong,
 )
@@ -54,15 +53,13 @@ def lra2020(config: ConfigDict) -> None:
 
 
 def quick(config: ConfigDict) -> None:
-    """Shrink the model and the number of examples, never their length."""
-    set_quick(config)
+    """Shrink small's budget and the number of examples, never their length."""
+    small(config)
     config.data.num_train = 20_000
     config.data.num_validation = 2_000
     config.data.num_test = 2_000
-    config.num_layers = 2
-    config.train.batch_size = 32
-    config.train.num_steps = 400
-    config.run.eval_batch_size = 32
+    config.train.num_steps = 1_000
+    config.train.eval_every = 250
 
 
 def small(config: ConfigDict) -> None:
