@@ -4,7 +4,7 @@ The colors are those of the light theme; in the dark one the style sheet inverts
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any, NamedTuple
@@ -115,20 +115,64 @@ class Panel(NamedTuple):
     baseline: tuple[str, float] | None
 
 
+class Tradeoff(NamedTuple):
+    """Accuracy against speed on one task.
+
+    Attributes:
+      title: of the task.
+      base: what speed-ups are over.
+      points: name, speed-up, GiB of memory, accuracy and bounds of its interval, as
+        shares, of each mixer.
+    """
+
+    title: str
+    base: str
+    points: Sequence[tuple[str, float, float, float, float, float]]
+
+
 def overview(panels: Sequence[Panel]) -> str:
     """Return an SVG file: accuracies with intervals, a panel a task."""
-    style: dict[Any, Any] = {**STYLE, "svg.hashsalt": "overview"}
+    height = 1.1 + 0.28 * max(len(panel.rows) for panel in panels)
+    return _side_by_side(panels, _draw_panel, "overview", (2.6, height))
+
+
+def tradeoff(panels: Sequence[Tradeoff]) -> str:
+    """Return an SVG file: accuracy against speed, memory as area, a panel a task."""
+    return _side_by_side(panels, _draw_tradeoff, "tradeoff", (3.4, 3.2))
+
+
+def _side_by_side(
+    panels: Sequence[Any], draw: Callable[..., None], name: str, size: tuple[float, ...]
+) -> str:
+    """Return an SVG file of panels in a row, on white, each of a size in inches."""
+    style: dict[Any, Any] = {**STYLE, "svg.hashsalt": name}
     with rc_context(style):
-        height = 1.1 + 0.28 * max(len(panel.rows) for panel in panels)
-        size = (2.6 * len(panels), height)
-        figure = Figure(figsize=size, layout="constrained")
-        for axes, panel in zip(
-            figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
-        ):
-            _draw_panel(axes, panel)
+        width, height = size
+        figure = Figure(figsize=(width * len(panels), height), layout="constrained")
+        row = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, panel in zip(row, panels, strict=True):
+            draw(axes, panel)
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata=NO_METADATA, facecolor="white")
     return out.getvalue()
+
+
+def _draw_tradeoff(axes: Axes, panel: Tradeoff) -> None:
+    """Draw a bubble with its name for each mixer."""
+    names, speed_ups, sizes, *accuracies = zip(*panel.points, strict=True)
+    mean, low, high = 100 * np.array(accuracies)
+    area = [30 + 300 * size / max(sizes) for size in sizes]  # points squared
+    look: Mapping[str, Any] = {"color": COLORS[0], "zorder": 2}
+    axes.scatter(speed_ups, mean, s=area, alpha=0.5, linewidth=0, **look)
+    axes.errorbar(speed_ups, mean, yerr=(mean - low, high - mean), fmt="none", **look)
+    for name, x, y in zip(names, speed_ups, mean, strict=True):
+        axes.annotate(name, (x, y), (8, 8), textcoords="offset points")
+    axes.set_xscale("log")
+    _set_ticks(axes.xaxis, LogLocator(subs=(1, 2, 5)), "{x:,g}")
+    axes.margins(0.25)
+    axes.set_title(panel.title, fontsize=10)
+    axes.set_ylabel("test accuracy, %")
+    axes.set_xlabel(f"speed-up over {panel.base} in training\narea: peak memory")
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:

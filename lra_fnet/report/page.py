@@ -15,7 +15,7 @@ from markupsafe import Markup
 from lra_fnet.report import accuracy, figures, learning, published, sentences, tables
 from lra_fnet.report.accuracy import AccuracyTable, NotComparable
 from lra_fnet.report.load import load, results_csv
-from lra_fnet.report.speed import SpeedTable, speed_tables
+from lra_fnet.report.speed import BASE, SpeedTable, speed_tables
 from lra_fnet.report.tables import as_markdown
 from lra_fnet.workdir import write_text
 from tasks import task_title
@@ -91,6 +91,8 @@ def write_report(folders: list[str], to: Path) -> int:
     }
     if panels := overview_panels(report):
         texts["overview.svg"] = figures.overview(panels)
+    if tradeoffs := tradeoff_panels(report):
+        texts["tradeoff.svg"] = figures.tradeoff(tradeoffs)
     to.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         write_text(to / name, text)
@@ -119,6 +121,24 @@ def overview_panels(report: Report) -> list[figures.Panel]:
         rows = [(row, each.mean, each.low, each.high) for row, each in own.items()]
         panels.append(figures.Panel(task_title(task), rows, best))
     return [panel for panel in panels if panel.rows]
+
+
+def tradeoff_panels(report: Report) -> list[figures.Tradeoff]:
+    """Return accuracy against measured speed, for tasks with at least two mixers."""
+    if report.lead is None or not report.speeds:
+        return []
+    panels = []
+    for task in report.lead.tasks:
+        measured = report.speeds[0].at_length_of(task)
+        column = report.lead.column(task)
+        found = {row: column[row].estimate for row in measured if row in column}
+        points = [
+            (row, *measured[row], own.mean, own.low, own.high)
+            for row, own in found.items()
+        ]
+        if len(points) > 1:
+            panels.append(figures.Tradeoff(task_title(task), BASE, points))
+    return panels
 
 
 def read_report(folders: Sequence[Path]) -> Report:

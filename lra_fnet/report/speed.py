@@ -28,6 +28,16 @@ NOTE = (
     "time per example ~ length^e, fitted by least squares."
 )
 
+# The length, of those that `make speed` measures, that stands for a task.
+LENGTH_OF = {
+    "listops": 2_048,
+    "text": 4_096,
+    "retrieval": 4_096,
+    "image": 1_024,
+    "pathfinder": 1_024,
+    "pathx": 16_384,
+}
+
 
 @dataclass(frozen=True, eq=False)
 class SpeedTable:
@@ -64,6 +74,15 @@ class SpeedTable:
         header = [*training.header, "growth"]
         rows = [[*row, self._growth(row[0])] for row in training.rows]
         return [TextTable(training.title, header, rows, NOTE), inference, memory]
+
+    def at_length_of(self, task: str) -> dict[str, tuple[float, float]]:
+        """Return speed-up and GiB of each mixer at the length of a task."""
+        here = self.rows[self.rows["length"] == LENGTH_OF.get(task)]
+        found = here.dropna(subset=["speed_up", "gib"]).set_index("mixer")
+        return {
+            mixer: (float(found["speed_up"][mixer]), float(found["gib"][mixer]))
+            for mixer in ordered(found.index, MIXERS)
+        }
 
     def plots(self) -> list[Plot]:
         """Return the curves of speed and memory against length."""

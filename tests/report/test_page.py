@@ -54,6 +54,7 @@ def test_the_report_is_a_page_a_figure_three_tables_and_nothing_else(written):
         "results.csv",
         "table.csv",
         "table.md",
+        "tradeoff.svg",
     ]
 
 
@@ -134,6 +135,13 @@ def test_the_overview_names_every_mixer_task_and_best_baseline(written):
     assert overview.count("<svg") == 1
     for name in ("fnet", "transformer", "ListOps", "test accuracy, %", "dashed: "):
         assert f">{name}" in overview
+
+
+def test_the_tradeoff_names_every_mixer_that_has_accuracy_and_speed(written):
+    figure = (written / "tradeoff.svg").read_text()
+    for name in ("fnet", "transformer", "Image", "speed-up over transformer"):
+        assert f">{name}" in figure
+    assert ">ListOps" not in figure  # no speeds at its length
 
 
 def test_ids_are_unique_and_what_is_referred_to_is_there(html):
