@@ -44,6 +44,7 @@ MARKS = {
 WHY_RECIPE = {
     OFFICIAL: "",
     "strong": "a modern budget and other sizes than the released ones",
+    "small": "a budget for two CPU cores: small models, a few passes over all data",
     "quick": "small models and minutes of training, to see that everything works",
 }
 WHY_SAMPLE = "the data are a small made-up sample, which says nothing about the task"

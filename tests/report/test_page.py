@@ -14,7 +14,12 @@ from jinja2 import TemplateNotFound
 from lra_fnet.report import figures
 from lra_fnet.report import page as page_module
 from lra_fnet.report.figures import Plot, Series, drawn
-from lra_fnet.report.page import write_report
+from lra_fnet.report.page import (
+    markdown,
+    read_report,
+    tradeoff_panels,
+    write_report,
+)
 from made_results import made, made_speed, write, write_made, write_speed
 
 ROOT = Path(__file__).parent.parent.parent
@@ -277,3 +282,45 @@ def test_a_figure_has_no_more_lines_and_bands_than_it_has_room_for():
     assert [line.name for line in many.series] == names[:12]
     assert many.note == "Not drawn, to keep it readable: row12, row13."
     assert not many.series[0].low
+
+
+# ---------------------------------------------------------------------------
+# What the documentation shows of results/
+
+
+@pytest.fixture(scope="module")
+def kept():
+    return read_report([ROOT / "results"])
+
+
+def readme_rows(report):
+    """Return the lines of the README's table: mixers, best baseline, majority class."""
+    table = report.lead
+    columns = [table.column(task) for task in table.tasks]
+    for row in table.rows:
+        cells = []
+        for column in columns:
+            found = column[row].estimate if row in column else None
+            cells.append(cell(found) if found else "not run")
+        yield f"| {row} | {' | '.join(cells)} |"
+
+
+def cell(found):
+    percent = [f"{100 * share:.1f}" for share in (found.mean, found.low, found.high)]
+    seeds = "1 seed" if found.seeds == 1 else f"{found.seeds} seeds"
+    return f"{percent[0]} [{percent[1]} to {percent[2]}], {seeds}"
+
+
+def test_the_readme_shows_the_results_that_are_kept(kept):
+    readme = (ROOT / "README.md").read_text()
+    assert kept.lead.recipe == "small" and f"recipe `{kept.lead.recipe}`" in readme
+    for line in readme_rows(kept):
+        assert line in readme, f"README.md needs the line {line}"
+
+
+def test_the_report_in_the_documentation_is_that_of_the_results_kept(kept):
+    shown = (ROOT / "docs" / "report" / "table.md").read_text()
+    assert shown == markdown(kept), "run make docs"
+    figures_shown = {path.name for path in (ROOT / "docs" / "report").glob("*.svg")}
+    wanted = {"overview.svg", *(["tradeoff.svg"] if tradeoff_panels(kept) else [])}
+    assert figures_shown == wanted, "run make docs"
