@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from lra_fnet.hardware import target
 from lra_fnet.mixers._attention import from_heads, rotated, to_heads
 
 IMPLEMENTATIONS = ("auto", "cudnn", "xla")
@@ -70,7 +71,7 @@ class Mixer(nn.Module):
             return self.implementation
         head_dim = query.shape[-1]
         fits = query.dtype == jnp.bfloat16 and head_dim % 8 == 0 and head_dim <= 128
-        return "cudnn" if fits and _has_fused_attention(jax.devices()[0]) else "xla"
+        return "cudnn" if fits and _has_fused_attention(target()) else "xla"
 
 
 def _has_fused_attention(device: jax.Device) -> bool:
