@@ -43,7 +43,7 @@ MEMORY = {
     "TPU v6 lite": int(31.25 * 2**30),
 }
 
-_device: ContextVar[jax.Device | None] = ContextVar("device", default=None)
+_device: ContextVar[Any] = ContextVar("device", default=None)
 
 
 class OutOfMemory(Exception):
@@ -60,7 +60,7 @@ def tracing_for(mesh: Mesh) -> Iterator[None]:
         _device.reset(token)
 
 
-def target() -> jax.Device:
+def target() -> Any:
     """Return a device of the kind that will run what is being traced.
 
     That of the mesh, which may be absent here; outside a program, JAX's first one.
@@ -174,7 +174,7 @@ def usable_memory(mesh: Mesh) -> int:
     return int(0.6 * total) // (1 + len(others))
 
 
-def memory_limit(device: jax.Device) -> int:
+def memory_limit(device: Any) -> int:
     """Return the bytes of an accelerator that JAX may use; 0 if nothing tells."""
     try:
         statistics = device.memory_stats() or {}
