@@ -315,6 +315,7 @@ def compile_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", default="lra2020", help="default: lra2020")
     parser.add_argument("--devices", type=int, default=1, help="that share a batch")
     parser.add_argument("--to", type=folder, default=Path("results/compile"))
+    parser.add_argument("--document", type=folder, help="whose tables to renew")
 
 
 def new_mixer_flags(parser: argparse.ArgumentParser) -> None:

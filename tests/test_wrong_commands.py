@@ -117,6 +117,7 @@ WRONG = {
         ("--accel=v5e --devices=5", "devices is 5; for v5e it must be from 1 to 4"),
         ("--accel=h100 --devices=x", "invalid int value: 'x'"),
         ("--accel=h100 --config.encoder.width", "write --config.KEY=VALUE"),
+        ("--accel=h100 --document=/nosuch", "/nosuch: No such file"),
         ("", "required: --accel"),
     ],
     "new-mixer": [

@@ -25,7 +25,7 @@ from lra_fnet.compile.target import (
 )
 from lra_fnet.config import RECIPES, config_hash, load_config, read_flags, resolve
 from lra_fnet.mixers import mixer_names
-from lra_fnet.workdir import write_json
+from lra_fnet.workdir import write_json, write_text
 from tasks import check_choice, check_task_name, task_names
 
 COMPILES, TOO_LARGE, FAILED = "compiles", "too large", "failed"
@@ -71,8 +71,10 @@ def compile_all(arguments: argparse.Namespace) -> int:
 
     Raises:
       ValueError: an unknown name or key, a wrong number, or no compiler here.
+      OSError: there is no document of that name.
     """
     cells, accel = make_cells(arguments), arguments.accel
+    document = arguments.document.read_text() if arguments.document else ""
     check_target(accel, arguments.devices)
     set_up_compiler(accel)
     from lra_fnet.compile.cell import compile_cell
@@ -86,6 +88,8 @@ def compile_all(arguments: argparse.Namespace) -> int:
         lambda config, count: compile_cell(config, absent_devices(accel, count)),
     )
     print(f"\n{table(rows)}\n\nKnown by compiling, not measured. Rows: {path}")
+    if arguments.document:
+        write_text(arguments.document, with_tables(document, arguments.to))
     return int(any(row["status"] == FAILED for row in rows))
 
 
@@ -256,6 +260,18 @@ def matrix(rows: Iterable[Row]) -> str:
     return tabulate(
         lines, headers, "pipe", colalign=align if lines else None, disable_numparse=True
     )
+
+
+def with_tables(text: str, folder: Path) -> str:
+    """Return a document with today's table after each line `<!-- ACCEL DEVICES -->`."""
+
+    def replaced(found: re.Match[str]) -> str:
+        rows = read_rows(folder / f"{found[2]}.json")
+        rows = [row for row in rows if row["devices"] == int(found[3])]
+        return f"{found[1]}\n\n{matrix(rows)}\n\n<!-- end -->"
+
+    pattern = r"(<!-- (\w+) (\d+) -->).*?<!-- end -->"
+    return re.sub(pattern, replaced, text, flags=re.DOTALL)
 
 
 def _entry(row: Row | None) -> str:
