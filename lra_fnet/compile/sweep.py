@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
 from tabulate import tabulate
 from tqdm import tqdm
 
@@ -30,6 +31,22 @@ from tasks import check_choice, check_task_name, task_names
 
 COMPILES, TOO_LARGE, FAILED = "compiles", "too large", "failed"
 GIB = 2**30
+# What the table on the screen has of a row, and how it is headed.
+COLUMNS = {
+    "mixer": "mixer",
+    "task": "task",
+    "status": "",
+    "training.compile_seconds": "s",
+    "needed_bytes": "GiB",
+    "limit_bytes": "of",
+    "micro_batches": "micro-batches",
+    "evaluation.bytes": "evaluation",
+    "training.flops_of_a_step": "GFLOP a step",
+    "training.fft": "fft",
+    "training.custom_calls": "other calls",
+    "training.collectives": "collectives",
+    "reason": "reason",
+}
 
 Row = dict[str, Any]
 # What compiles a config on so many devices, and returns what is known of it.
@@ -218,48 +235,40 @@ def outcome(row: Row) -> str:
     )
 
 
-def table(rows: Iterable[Row]) -> str:
+def table(rows: Sequence[Row]) -> str:
     """Return all rows as a table for the screen."""
-    headers = "mixer,task,,s,GiB,of,micro-batches,eval GiB,GFLOP a step,fft,other calls"
+    frame = pd.json_normalize(rows, max_level=1).reindex(columns=[*COLUMNS])
+    for column in frame.columns[frame.columns.str.endswith("bytes")]:
+        frame[column] = (frame[column] / GIB).round(2)
+    for column in frame.columns[frame.columns.str.contains("call|collect")]:
+        frame[column] = [_listed(each) for each in frame[column]]
+    frame["training.flops_of_a_step"] = (frame["training.flops_of_a_step"] / 1e9).round(
+        1
+    )
+    frame["reason"] = frame["reason"].str.slice(0, 60)
     return tabulate(
-        [_line(row) for row in rows], headers.split(","), disable_numparse=True
+        frame.astype(object).where(frame.notna(), ""),
+        [*COLUMNS.values()],
+        showindex=False,
+        floatfmt=".10g",
     )
 
 
-def _line(row: Row) -> tuple[str, ...]:
-    """Return the columns of a row; of a failure the reason is the third."""
-    name = (row["mixer"], row["task"])
-    if "needed_bytes" not in row:
-        return (*name, f"{row['status']}: {row['reason'][:60]}")
-    training, evaluation = row["training"], row["evaluation"]
-    calls = training["custom_calls"] | training["collectives"]
-    return (
-        *name,
-        row["status"],
-        f"{training['compile_seconds'] + evaluation['compile_seconds']:.0f}",
-        f"{row['needed_bytes'] / GIB:.2f}",
-        f"{row['limit_bytes'] / GIB:.1f}",
-        str(row["micro_batches"]),
-        f"{evaluation['bytes'] / GIB:.2f}",
-        f"{training['flops_of_a_step'] / 1e9:,.0f}",
-        str(training["fft"]),
-        ", ".join(f"{count} {name}" for name, count in calls.items()),
-    )
+def _listed(counts: Any) -> str:
+    """Return names with their counts, in a line."""
+    counts = counts if isinstance(counts, Mapping) else {}
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
 def matrix(rows: Iterable[Row]) -> str:
     """Return GiB needed, mixers by tasks, in Markdown; in brackets micro-batches."""
-    found = {(row["mixer"], row["task"]): row for row in rows}
+    found = {(row["mixer"], row["task"]): _entry(row) for row in rows}
     tasks = [task for task in task_names() if any(t == task for _, t in found)]
-    lines = []
-    for mixer in dict.fromkeys(mixer for mixer, _ in found):
-        cells = [found.get((mixer, task)) for task in tasks]
-        lines.append((mixer, *(_entry(row) for row in cells)))
-    headers = ("mixer", *tasks)
-    align = ("left", *["right"] * len(tasks))
-    return tabulate(
-        lines, headers, "pipe", colalign=align if lines else None, disable_numparse=True
-    )
+    lines = [
+        (mixer, *(found.get((mixer, task), "") for task in tasks))
+        for mixer in sorted({mixer for mixer, _ in found})
+    ]
+    return tabulate(lines, ("mixer", *tasks), "pipe", disable_numparse=True)
 
 
 def with_tables(text: str, folder: Path) -> str:
@@ -274,10 +283,8 @@ def with_tables(text: str, folder: Path) -> str:
     return re.sub(pattern, replaced, text, flags=re.DOTALL)
 
 
-def _entry(row: Row | None) -> str:
+def _entry(row: Row) -> str:
     """Return GiB, with the micro-batches if there are several; else what went wrong."""
-    if row is None:
-        return ""
     if row["status"] != COMPILES:
         return row["status"]
     parts = row["micro_batches"]
