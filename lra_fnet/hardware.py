@@ -159,7 +159,7 @@ def compiled_with_need(
         if not is_out_of_memory(error):
             raise
         return None, math.inf
-    return compiled, call_memory(compiled)
+    return compiled, float(call_memory(compiled))
 
 
 def usable_memory(mesh: Mesh) -> int:
