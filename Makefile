@@ -6,7 +6,7 @@ all_tasks := $(filter-out __init__ common grid,$(basename $(notdir $(wildcard co
 accel := $(or $(accel),$(shell if [ -e /proc/driver/nvidia/version ]; then echo cuda13; \
   elif [ -e /dev/accel0 ] || [ -n "$$TPU_NAME" ]; then echo tpu; else echo cpu; fi))
 accels := $(if $(filter compile,$(MAKECMDGOALS)),h100 v4 v5e v5p v6e,cpu cuda13 tpu)
-$(if $(filter $(accel),$(accels)),,$(error unknown accel "$(accel)"; choose from: $(accels)))
+$(if $(filter $(accel),$(accels)),,$(error unknown accel "$(accel)"; choose $(accels)))
 ifdef task
 .DEFAULT_GOAL := train
 $(if $(filter $(task),$(all_tasks)),,$(error unknown task "$(task)"; have: $(all_tasks). For example: make task=listops))

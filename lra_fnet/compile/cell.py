@@ -49,27 +49,23 @@ def compile_cell(config: ConfigDict, devices: Sequence[jax.Device]) -> dict[str,
     trained = time.monotonic()
     evaluator = Evaluator(program, config.run.eval_batch_size)
     evaluation, batch = evaluator.compile(state.params, splits["validation"])
+    ended = time.monotonic()
+    # What a call needs beside its arguments, which are counted below.
+    beside = max(
+        call_memory(training) - num_bytes((splits["train"], state)),
+        call_memory(evaluation) - num_bytes((splits["validation"], state.params)),
+    )
     # All splits, the state and the best parameters so far lie there during every call.
     kept = num_bytes((splits, state, state.params))
-    own = num_bytes((splits["train"], state))
-    own_of_evaluation = num_bytes((splits["validation"], state.params))
-    work = max(call_memory(training) - own, call_memory(evaluation) - own_of_evaluation)
+    of_training = {"flops_of_a_step": flops["train_step"]}
     return {
         "device": devices[0].device_kind,
         "devices_used": program.mesh.size,
         "micro_batches": program.micro_batches,
-        "needed_bytes": kept + work,
+        "needed_bytes": kept + beside,
         "limit_bytes": memory_limit(devices[0]),
-        "training": {
-            "compile_seconds": round(trained - started, 1),
-            "flops_of_a_step": flops["train_step"],
-            **describe(training),
-        },
-        "evaluation": {
-            "compile_seconds": round(time.monotonic() - trained, 1),
-            "batch_size": batch,
-            **describe(evaluation),
-        },
+        "training": describe(training, trained - started) | of_training,
+        "evaluation": describe(evaluation, ended - trained) | {"batch_size": batch},
     }
 
 
@@ -120,13 +116,18 @@ def num_bytes(tree: Any) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def describe(compiled: jax.stages.Compiled) -> dict[str, Any]:
+def describe(compiled: jax.stages.Compiled, seconds: float) -> dict[str, Any]:
     """Return memory and FLOPs of one device, and which operations a program has.
 
     XLA counts the body of the loop over steps once, and no FLOPs for an absent GPU.
+
+    Args:
+      compiled: the program.
+      seconds: that compiling it took, refused attempts included.
     """
     cost = compiled.cost_analysis() or {}
     return {
+        "compile_seconds": round(seconds, 1),
         "bytes": call_memory(compiled),
         "compiler_flops": cost.get("flops"),
         **operations(compiled.as_text() or ""),
