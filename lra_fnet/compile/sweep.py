@@ -245,7 +245,7 @@ def table(rows: Sequence[Row]) -> str:
     frame["training.flops_of_a_step"] = (frame["training.flops_of_a_step"] / 1e9).round(
         1
     )
-    frame["reason"] = frame["reason"].str.slice(0, 60)
+    frame["reason"] = ["" if pd.isna(each) else each[:60] for each in frame["reason"]]
     return tabulate(
         frame.astype(object).where(frame.notna(), ""),
         [*COLUMNS.values()],

@@ -152,6 +152,8 @@ def test_tables_show_what_is_needed_and_what_went_wrong(tmp_path):
     shown = table(rows)
     assert " 3 " in shown and "12 __cublas$lt$matmul" in shown
     assert "failed" in shown and "ValueError: no such layer" in shown
+    for row in rows:  # also where none failed, and where all did
+        assert row["mixer"] in table([row])
     rows.append(rows[0] | {"task": "text", "micro_batches": 4})
     lines = matrix(rows).splitlines()
     assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
