@@ -3,7 +3,8 @@ python := .venv/bin/python
 all_tasks := $(filter-out __init__ common grid,$(basename $(notdir $(wildcard configs/*.py))))
 accel := $(or $(accel),$(shell if [ -e /proc/driver/nvidia/version ]; then echo cuda13; \
   elif [ -e /dev/accel0 ] || [ -n "$$TPU_NAME" ]; then echo tpu; else echo cpu; fi))
-$(if $(filter $(accel),cpu cuda13 tpu),,$(error unknown accel "$(accel)"; choose cpu, cuda13 or tpu))
+accels := $(if $(filter compile,$(MAKECMDGOALS)),h100 v4 v5e v5p v6e,cpu cuda13 tpu)
+$(if $(filter $(accel),$(accels)),,$(error unknown accel "$(accel)"; choose $(accels)))
 ifdef task
 .DEFAULT_GOAL := train
 $(if $(filter $(task),$(all_tasks)),,$(error unknown task "$(task)"; have: $(all_tasks). For example: make task=listops))
@@ -61,8 +62,7 @@ table: .venv/installed-$(accel)
 	  $(if $(filter-out 0,$(dry)),--dry) $(if $(filter 0,$(retry)),--no-retry) $(flags))
 
 ## make report               report/index.html, table.md, table.csv, results.csv [runs= to=]
-report: .venv/installed-$(accel)
-	$(call verb,report $(call given,runs to))
+report: .venv/installed-$(accel) ; $(call verb,report $(call given,runs to))
 
 ## make speed                speed and memory against length [mixers= lengths= task= batch= limit= to=]
 ## make speed-compare        FNet against its formula, attention, a plain trainer [sections= task= to=]
@@ -75,15 +75,16 @@ speed speed-compare speed-fourier: .venv/installed-$(accel)
 mixers models docs: .venv/installed-$(accel)
 	$(if $(filter docs,$@),@$(python) -m lra_fnet report --runs=results --to=docs/report)
 	$(call verb,mixers $(if $(filter docs,$@),--write=docs/mixers.md))
-check-mixer conform: .venv/installed-$(accel)
-	$(call verb,check-mixer $(call given,mixer))
-new-mixer: .venv/installed-$(accel)
-	$(call verb,new-mixer $(call given,name))
+check-mixer conform: .venv/installed-$(accel) ; $(call verb,check-mixer $(call given,mixer))
+new-mixer: .venv/installed-$(accel) ; $(call verb,new-mixer $(call given,name))
+
+## make compile accel=h100|v4|v5e|v5p|v6e [tasks= mixers= recipe= devices=]   what fits it
+compile: python = $(dir $<)bin/python
+compile: .venv-$(if $(filter h100,$(accel)),cuda13,tpu)/installed
+	$(call verb,compile $(call given,accel tasks mixers recipe devices) $(flags))
 
 ## make smoke                two steps of every mixer on every task [tasks= mixers=]
-smoke: .venv/installed-$(accel)
-	@tools/smoke.sh "$(tasks)" "$(mixers)"
-
+smoke: .venv/installed-$(accel) ; @tools/smoke.sh "$(tasks)" "$(mixers)"
 ## make test                 lint, types and tests, offline; make test-all: slow ones, too
 test test-all: lint .venv/installed-data
 	$(python) -m pytest $(if $(filter test,$@),-m "not slow") --numprocesses=auto --maxprocesses=4 --dist=loadgroup
@@ -91,20 +92,19 @@ test test-all: lint .venv/installed-data
 ## make lint, format, size (lines of code), lock, clean
 lint: .venv/installed-dev
 	$(python) -m ruff format --check . && $(python) -m ruff check . && $(python) -m mypy
-format: .venv/installed-dev
-	$(python) -m ruff format . && $(python) -m ruff check --fix .
-size: .venv/installed-dev
-	$(python) tools/size.py
-lock:
-	tools/lock.sh
-clean:
-	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache
+format: .venv/installed-dev ; $(python) -m ruff format . && $(python) -m ruff check --fix .
+size: .venv/installed-dev ; $(python) tools/size.py
+lock: ; tools/lock.sh
+clean: ; rm -rf .venv .venv-* .cache .mypy_cache .pytest_cache .ruff_cache
 ## accel=cpu|cuda13|tpu picks the JAX build. Data lie in ./data, or in LRA_DATA.
-.venv/bin/python:
-	@tools/make_environment.sh $(base_python)
+.venv/bin/python .venv-cuda13/bin/python .venv-tpu/bin/python:
+	@tools/make_environment.sh $(@:/bin/python=) $(base_python)
 .venv/installed-%: requirements/%.txt | .venv/bin/python
 	@echo "installing requirements/$*.txt (minutes the first time)"
 	$(python) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$*.txt
 	@rm -f $(if $(filter $*,cpu cuda13 tpu),.venv/installed-cpu .venv/installed-cuda13 .venv/installed-tpu)
+	@touch $@
+.venv-%/installed: requirements/%.txt | .venv-%/bin/python
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 .venv/installed-dev .venv/installed-data: .venv/installed-$(accel)

@@ -182,6 +182,13 @@ def check_mixer(arguments: Arguments) -> None:
     end_if_failed(check_and_print(arguments.mixer))
 
 
+def compile_absent(arguments: Arguments) -> int:
+    """Compile training and evaluation for an accelerator that is not here."""
+    from lra_fnet.compile.sweep import compile_all
+
+    return compile_all(arguments)
+
+
 def new_mixer(arguments: Arguments) -> None:
     """Begin a mixer of your own: a copy of the template."""
     from lra_fnet.mixers.listing import create_mixer, next_steps
@@ -326,6 +333,17 @@ def check_mixer_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mixer", default="", help="a name or module; default: all")
 
 
+def compile_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `compile`."""
+    parser.add_argument("--accel", required=True, help="h100, v4, v5e, v5p or v6e")
+    parser.add_argument("--tasks", default="", help="default: all")
+    parser.add_argument("--mixers", default="", help="default: all")
+    parser.add_argument("--recipe", default="lra2020", help="default: lra2020")
+    parser.add_argument("--devices", type=int, default=1, help="that share a batch")
+    parser.add_argument("--to", type=folder, default=Path("results/compile"))
+    parser.add_argument("--document", type=folder, help="whose tables to renew")
+
+
 def new_mixer_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `new-mixer`."""
     parser.add_argument("--name", required=True, help="of the file and the mixer")
@@ -347,6 +365,7 @@ VERBS: Mapping[str, Verb] = {
     "mixers": (mixers, mixers_flags),
     "check-mixer": (check_mixer, check_mixer_flags),
     "new-mixer": (new_mixer, new_mixer_flags),
+    "compile": (compile_absent, compile_flags),
 }
 
 
@@ -446,7 +465,7 @@ def parse(typed: Sequence[str]) -> Arguments:
         hint = f"; did you mean {close[0]!r}?" if close else ";"
         parser.error(f"unknown verb {typed[0]!r}{hint} have: {', '.join(VERBS)}")
     arguments, rest = parser.parse_known_args(typed)
-    takes_flags = arguments.verb in ("train", "data", "table", "record")
+    takes_flags = arguments.verb in ("train", "record", "data", "table", "compile")
     for flag in rest:
         if not (takes_flags and flag.startswith("--config.")):
             own = parsers[arguments.verb]

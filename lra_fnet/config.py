@@ -415,10 +415,17 @@ def _renamed(
 # Building
 
 
-def make_program(config: ConfigDict, task: Task) -> "Program":
+def make_program(
+    config: ConfigDict, task: Task, available: Sequence[Any] | None = None
+) -> "Program":
     """Return model, optimizer and devices of a config, ready to compile.
 
     Each section goes whole to one constructor, so a key that nothing reads is an error.
+
+    Args:
+      config: of the run.
+      task: its facts.
+      available: devices to choose from; by default those that JAX has here.
 
     Raises:
       ValueError: an unknown mixer, or a value out of its range.
@@ -439,7 +446,7 @@ def make_program(config: ConfigDict, task: Task) -> "Program":
     )
     schedule = make_schedule(**config.schedule, num_steps=config.train.num_steps)
     batch_size, micro_batches = config.train.batch_size, config.train.micro_batches
-    mesh = make_mesh(batch_size // max(micro_batches, 1))
+    mesh = make_mesh(batch_size // max(micro_batches, 1), available)
     return Program(
         model=model,
         optimizer=make_optimizer(schedule, **config.optimizer),

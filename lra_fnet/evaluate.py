@@ -1,7 +1,9 @@
 """Score parameters on a whole split, every example once; say where they are right."""
 
+import math
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,7 +14,8 @@ from lra_fnet import hosts
 from lra_fnet.batches import evaluation_batches
 from lra_fnet.hardware import (
     CALLS_AHEAD,
-    call_memory,
+    OutOfMemory,
+    compiled_with_need,
     default_steps_per_call,
     examples_at_once,
     usable_memory,
@@ -55,15 +58,31 @@ class Evaluator:
         self._seconds += time.monotonic() - started
         return sum(sums[1:], sums[0]), answers[:, : len(split.labels)]
 
-    def compile(self, params: PyTree, split: DeviceSplit) -> None:
-        """Compile for splits of this size ahead of use, in batches that fit."""
+    def compile(
+        self, params: PyTree, split: DeviceSplit
+    ) -> tuple[jax.stages.Compiled, int]:
+        """Compile for splits of this size ahead of use, in batches that fit.
+
+        Returns the call and the examples of its batches, over all devices.
+
+        Raises:
+          OutOfMemory: XLA refuses even one example on each device.
+        """
         mesh = self._program.mesh
         while True:
             call = self._calls(len(split.labels))[0]
-            compiled = self._program_for(params, split, call)
-            fits = call_memory(compiled) <= usable_memory(mesh)
-            if all(hosts.exchange(fits)) or self._batch_size == mesh.size:
-                return
+            compiled, need = compiled_with_need(
+                partial(self._program_for, params, split, call)
+            )
+            need, smallest = max(hosts.exchange(need)), self._batch_size == mesh.size
+            fits = all(hosts.exchange(need <= usable_memory(mesh)))
+            if compiled and (fits or (smallest and need < math.inf)):
+                return compiled, self._batch_size
+            if smallest:
+                raise OutOfMemory(
+                    "an evaluation call does not fit even with one example on each "
+                    "device: take a smaller model, or fewer seeds"
+                )
             self._compiled.clear()
             self._batch_size = max(self._batch_size // 2, mesh.size)
             self._batch_size -= self._batch_size % mesh.size

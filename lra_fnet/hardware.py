@@ -5,6 +5,7 @@ import contextlib
 import ctypes
 import functools
 import hashlib
+import math
 import os
 import shutil
 import sys
@@ -12,6 +13,8 @@ import tempfile
 import time
 import warnings
 import zlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +31,41 @@ from jax.stages import Compiled
 CALLS_AHEAD = 2
 
 
+# What a program may use of devices that cannot be asked, in bytes, by kind: those of
+# `jax.experimental.topologies`, which a program is compiled for without having one.
+# TPUs: what XLA says is free when it refuses a program; a v4 is two devices there, one
+# a core. NVIDIA: what JAX takes of the card's memory, three quarters.
+MEMORY = {
+    "NVIDIA H100 80GB HBM3": int(0.75 * 84_929_347_584),
+    "TPU v4": int(15.25 * 2**30),
+    "TPU v5 lite": int(15.75 * 2**30),
+    "TPU v5": int(95.74 * 2**30),
+    "TPU v6 lite": int(31.25 * 2**30),
+}
+
+_device: ContextVar[Any] = ContextVar("device", default=None)
+
+
 class OutOfMemory(Exception):
     """A computation does not fit into the memory of its devices."""
+
+
+@contextlib.contextmanager
+def tracing_for(mesh: Mesh) -> Iterator[None]:
+    """Have what is traced here choose by the devices of a mesh; see `target`."""
+    token = _device.set(mesh.devices.flat[0])
+    try:
+        yield
+    finally:
+        _device.reset(token)
+
+
+def target() -> Any:
+    """Return a device of the kind that will run what is being traced.
+
+    That of the mesh, which may be absent here; outside a program, JAX's first one.
+    """
+    return _device.get() or jax.devices()[0]
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -107,6 +143,25 @@ def call_memory(compiled: Compiled) -> int:
     )
 
 
+def compiled_with_need(
+    compile_call: Callable[[], Compiled],
+) -> tuple[Compiled | None, float]:
+    """Return a compiled call and the bytes it needs; None and inf where XLA refuses.
+
+    XLA for TPUs does not compile what their memory cannot hold.
+
+    Raises:
+      JaxRuntimeError: it cannot be compiled for another reason.
+    """
+    try:
+        compiled = compile_call()
+    except jax.errors.JaxRuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return None, math.inf
+    return compiled, float(call_memory(compiled))
+
+
 def usable_memory(mesh: Mesh) -> int:
     """Return the bytes of one device that a call may need, with a margin left.
 
@@ -114,10 +169,18 @@ def usable_memory(mesh: Mesh) -> int:
     """
     device, *others = mesh.local_devices
     if not is_cpu(mesh):
-        limit = (device.memory_stats() or {}).get("bytes_limit", 0)
-        return int(0.9 * limit) or sys.maxsize
+        return int(0.9 * memory_limit(device)) or sys.maxsize
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return int(0.6 * total) // (1 + len(others))
+
+
+def memory_limit(device: Any) -> int:
+    """Return the bytes of an accelerator that JAX may use; 0 if nothing tells."""
+    try:
+        statistics = device.memory_stats() or {}
+    except (jax.errors.JaxRuntimeError, NotImplementedError):  # it is absent
+        statistics = {}
+    return statistics.get("bytes_limit") or MEMORY.get(device.device_kind, 0)
 
 
 def examples_at_once(mesh: Mesh, batch_size: int) -> int:

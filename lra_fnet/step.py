@@ -7,6 +7,7 @@ computes its share of the gradient sum, and the shares are added.
 
 import collections
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -21,6 +22,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from lra_fnet.dropout import dropout_key
+from lra_fnet.hardware import tracing_for
 from lra_fnet.hosts import put
 from lra_fnet.metrics import Sums, classification_sums
 from lra_fnet.optimizer import descent_direction
@@ -110,7 +112,8 @@ class Program:
             seed: Int[Array, ""], inputs: Shaped[Array, "1 ..."]
         ) -> TrainState:
             init_key, key = jax.random.split(jax.random.key(seed))
-            params = self.model.init(init_key, inputs, train=False)["params"]
+            with tracing_for(self.mesh):
+                params = self.model.init(init_key, inputs, train=False)["params"]
             step = jnp.zeros((), jnp.int32)
             return TrainState(step, params, self.optimizer.init(params), key)
 
@@ -198,7 +201,10 @@ class Program:
         """Apply the model, with dropout if there is a key for it."""
         train = key is not None
         rngs = {"dropout": dropout_key(key)} if train else None
-        logits = self.model.apply({"params": params}, inputs, train=train, rngs=rngs)
+        with tracing_for(self.mesh):
+            logits = self.model.apply(
+                {"params": params}, inputs, train=train, rngs=rngs
+            )
         return cast(Array, logits)
 
     def _accumulated(self, gradient, params, batch, key):
@@ -272,14 +278,18 @@ def keep_best(best: Best, state: TrainState, accuracy: Float[Array, "s"]) -> Bes
     return jax.tree.map(choose_if_better, new, best)
 
 
-def make_mesh(batch_size: int) -> Mesh:
+def make_mesh(batch_size: int, available: Sequence[jax.Device] | None = None) -> Mesh:
     """Return a mesh of as many devices as divide the batch, equally many of each host.
+
+    Args:
+      batch_size: examples.
+      available: devices to choose from; by default those that JAX has here.
 
     Raises:
       ValueError: the hosts cannot share it equally.
     """
     of_host = collections.defaultdict(list)
-    for device in jax.devices():
+    for device in jax.devices() if available is None else available:
         of_host[device.process_index].append(device)
     most = min(map(len, of_host.values()))
     counts = [n for n in range(1, most + 1) if batch_size % (n * len(of_host)) == 0]

@@ -6,6 +6,7 @@
 import collections
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -34,7 +35,7 @@ from lra_fnet.flops import count_flops, forward_flops
 from lra_fnet.hardware import (
     CALLS_AHEAD,
     OutOfMemory,
-    call_memory,
+    compiled_with_need,
     default_steps_per_call,
     describe_device,
     is_out_of_memory,
@@ -298,25 +299,28 @@ def compile_training(
     least memory decides.
 
     Raises:
-      OutOfMemory: not even single examples fit.
+      OutOfMemory: not even single examples fit, or XLA refuses the number of parts that
+        was asked for.
     """
     usable = min(hosts.exchange(usable_memory(program.mesh)))
     while True:
         traced = Program.train.trace(program, *call)
         lowered = traced.lower()
-        compiled = program.compile(lowered)
-        needed = max(hosts.exchange(call_memory(compiled)))
-        if fixed or needed <= usable:
+        compiled, need = compiled_with_need(partial(program.compile, lowered))
+        need = max(hosts.exchange(need))
+        if compiled and (need <= usable or (fixed and need < math.inf)):
             return program, compiled, _step_flops(program, traced, lowered)
-        batch = call[-2].shape[-1] // program.mesh.size  # examples on one device
         # Twice the parts, or as many as the excess suggests, of equal size.
-        wanted = program.micro_batches * max(2, round(needed / usable))
+        excess = round(need / usable) if need < math.inf else 2
+        wanted = program.micro_batches * max(2, excess)
+        batch = call[-2].shape[-1] // program.mesh.size  # examples on one device
         parts = [n for n in range(wanted, batch + 1) if batch % n == 0]
-        if not parts:
+        if fixed or not parts:
+            size = f"{need / 2**30:.1f} GiB" if need < math.inf else "more"
             raise OutOfMemory(
-                f"a training call needs {needed / 2**30:.1f} GiB of "
-                f"{usable / 2**30:.1f} usable ones even in {program.micro_batches} "
-                "micro-batches: take a smaller batch or model, or fewer seeds"
+                f"a training call needs {size}, with {usable / 2**30:.1f} GiB usable, "
+                f"even in {program.micro_batches} micro-batches: take a smaller batch "
+                "or model, or fewer seeds"
             )
         program = dataclasses.replace(program, micro_batches=parts[0])
 

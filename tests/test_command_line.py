@@ -92,6 +92,8 @@ def test_what_a_user_can_fix_ends_in_one_line(arguments, expected, tmp_path):
     [
         (["task=listop"], 'unknown task "listop"; have: '),
         (["task=listops", "accel=gpu"], 'unknown accel "gpu"; choose cpu'),
+        (["compile"], "; choose h100"),
+        (["compile", "accel=h200"], 'unknown accel "h200"; choose h100'),
         (["eval"], "required: --workdir"),
         (["new-mixer"], "required: --name"),
     ],

@@ -3,14 +3,18 @@
 import os
 import sys
 import zlib
+from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh
 
 from lra_fnet import __main__ as command_line
 from lra_fnet import hardware
+from lra_fnet.config import make_program, task_facts
+from lra_fnet.flops import inner_programs
 from lra_fnet.hardware import (
     CHECKED,
     NUMERICS,
@@ -21,8 +25,9 @@ from lra_fnet.hardware import (
     processor_kind,
     processor_name,
 )
-from lra_fnet.step import make_mesh
-from tiny_runs import command, run
+from lra_fnet.mixers import _fourier, mixer_class, transformer, transformer_rope
+from lra_fnet.step import Program, make_mesh
+from tiny_runs import command, run, tiny_config
 
 # --- Devices ------------------------------------------------------------------------
 
@@ -36,14 +41,84 @@ def test_a_processor_has_one_name():
 class Accelerator:
     platform = "gpu"
     process_index = 0
+    device_kind = "NVIDIA H100 80GB HBM3"
+    compute_capability = "9.0"
+
+    def __init__(self, statistics=None):
+        self.statistics = statistics
+
+    def memory_stats(self):
+        if self.statistics is None:  # as devices of a topology
+            raise jax.errors.JaxRuntimeError("INVALID_ARGUMENT: not addressable")
+        return self.statistics
+
+
+ABSENT = Mesh(np.array([Accelerator()]), ("data",))
 
 
 def test_the_devices_of_the_mesh_decide_not_those_of_this_process():
-    cpus, accelerators = make_mesh(8), Mesh(np.array([Accelerator()]), ("data",))
+    cpus, accelerators = make_mesh(8), ABSENT
     for mesh, examples, steps in ((cpus, 2, 1), (accelerators, 8, 100)):
         assert hardware.examples_at_once(mesh, 8) == examples
         assert hardware.default_steps_per_call(mesh) == steps
     assert fastest_options(accelerators) == ()
+
+
+def test_the_memory_of_a_device_is_what_it_says_else_what_is_known_of_its_kind():
+    unknown = Accelerator({})
+    unknown.device_kind = "abacus"
+    assert hardware.memory_limit(Accelerator({"bytes_limit": 7})) == 7
+    assert hardware.memory_limit(Accelerator()) == pytest.approx(59.3 * 2**30, rel=0.01)
+    assert hardware.memory_limit(unknown) == 0
+
+
+def primitives(jaxpr):
+    """Return the names of all operations of a program."""
+    names = {equation.primitive.name for equation in jaxpr.eqns}
+    inner = (p for equation in jaxpr.eqns for p in inner_programs(equation))
+    return names.union(*(primitives(getattr(p, "jaxpr", p)) for p in inner))
+
+
+def traced(mixer, dtype="float32"):
+    x, mask = jnp.ones((2, 64, 16), dtype), jnp.ones((2, 64), bool)
+    mixer = mixer_class(mixer)(num_heads=2)
+    variables = mixer.init(jax.random.key(0), x, mask, train=False)
+    apply = jax.make_jaxpr(partial(mixer.apply, train=False))
+    return primitives(apply(variables, x, mask).jaxpr)
+
+
+def test_attention_is_that_of_the_devices_of_the_mesh():
+    """On CPUs one head at a time, by a loop; elsewhere all at once."""
+    with hardware.tracing_for(ABSENT):
+        assert "scan" not in traced("transformer")
+        assert transformer_rope._has_fused_attention(hardware.target())
+    assert "scan" in traced("transformer")
+    assert not transformer_rope._has_fused_attention(hardware.target())
+
+
+def test_the_fourier_algorithm_is_that_of_the_devices_of_the_mesh(monkeypatch):
+    row = {"length": 64, "width": 16, "dtype": "float32", "algorithm": "matrix"}
+    table = {"gpu": {"rows": [row]}, jax.default_backend(): {"rows": []}}
+    monkeypatch.setattr(_fourier, "measurements", lambda: table)
+    with hardware.tracing_for(ABSENT):
+        assert _fourier.chosen_algorithm(64, 16, "float32") == "matrix"
+    assert _fourier.chosen_algorithm(64, 16, "float32") == "real_fft"
+
+
+def test_what_a_program_traces_asks_the_mesh_of_the_program(monkeypatch):
+    config = tiny_config(mixer="transformer", train__batch_size=2)
+    task = task_facts(config)
+    device, asked = jax.devices()[1], set()
+    monkeypatch.setattr(
+        transformer, "target", lambda: asked.add(hardware.target()) or device
+    )
+    program = make_program(config, task, [device])
+    inputs = jax.ShapeDtypeStruct((4, task.max_length), "uint8")
+    state = jax.eval_shape(program.init, jnp.array([0]), inputs)
+    labels, indices = jnp.zeros(4, int), jnp.zeros((1, 1, 2), int)
+    Program.train.trace(program, state, inputs, labels, indices, 1)
+    assert program.mesh.devices.tolist() == [device]
+    assert asked == {device}
 
 
 def test_only_options_that_this_xla_knows_are_given_to_it():

@@ -8,6 +8,7 @@ import pytest
 
 from lra_fnet.batches import call_indices
 from lra_fnet.evaluate import Evaluator
+from lra_fnet.hardware import OutOfMemory
 from lra_fnet.mixers import mixer_class
 from lra_fnet.model import Classifier
 from lra_fnet.step import Best, Program, keep_best, make_mesh
@@ -190,6 +191,28 @@ def test_evaluation_counts_each_example_once_on_any_number_of_devices(
         params = jax.tree.map(lambda p, r=row: p[r], state.params)
         logits = program.model.apply({"params": params}, data.inputs, train=False)
         np.testing.assert_array_equal(answers[row], jnp.argmax(logits, axis=-1))
+
+
+def test_evaluation_that_the_compiler_refuses_takes_smaller_batches(monkeypatch):
+    program = make_program(devices=2)
+    data = make_data(program)
+    state = program.init(jnp.array([0]), data.inputs)
+    compile_it, refused = Program.compile, []
+
+    def refusing(program, lowered):
+        if len(refused) < most:
+            refused.append(lowered)
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Ran out of memory")
+        return compile_it(program, lowered)
+
+    monkeypatch.setattr(Program, "compile", refusing)
+    most = 2
+    evaluator = Evaluator(program, 24)
+    assert evaluator.compile(state.params, data)[1] == 6
+    assert evaluator(state.params, data)[0].weight.tolist() == [NUM_EXAMPLES]
+    most = 99
+    with pytest.raises(OutOfMemory, match="one example on each"):
+        Evaluator(program, 24).compile(state.params, data)
 
 
 def test_the_best_parameters_are_kept_per_seed():

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 
+import jax
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from lra_fnet import evaluate, hardware, train
 from lra_fnet.hardware import OutOfMemory
 from lra_fnet.logbook import NotFinite
 from lra_fnet.result import FAILURE_FILE, Failure
+from lra_fnet.step import Program
 from lra_fnet.train import train_and_evaluate
 from lra_fnet.workdir import FolderLock, FolderLocked, WorkdirError
 from tiny_runs import (
@@ -161,6 +163,51 @@ def test_a_batch_that_does_not_fit_is_computed_in_parts(tmp_path, data, monkeypa
     parts = train_and_evaluate(config, tmp_path / "parts")[0]
     assert (whole.micro_batches, parts.micro_batches) == (1, 2)
     assert parts.peak_memory.bytes <= enough
+
+
+REFUSED = "RESOURCE_EXHAUSTED: Ran out of memory on HBM, 21.27G exceeds 15.75G"
+
+
+def refuse(monkeypatch, is_refused, reason=REFUSED):
+    """Have the compiler refuse some programs, as that of TPUs does."""
+    compile_it = Program.compile
+
+    def refusing(program, lowered):
+        if is_refused(program, lowered):
+            raise jax.errors.JaxRuntimeError(reason)
+        return compile_it(program, lowered)
+
+    monkeypatch.setattr(Program, "compile", refusing)
+
+
+def test_what_the_compiler_refuses_is_computed_in_more_micro_batches(
+    tmp_path, data, monkeypatch
+):
+    config = tiny_config(train__num_steps=2, train__batch_size=8)
+    monkeypatch.setattr(
+        hardware, "examples_at_once", lambda mesh, batch_size: batch_size
+    )
+    refuse(monkeypatch, lambda program, lowered: program.micro_batches < 4)
+    result = train_and_evaluate(config, tmp_path / "run")[0]
+    assert result.micro_batches == 4
+
+
+@pytest.mark.parametrize("parts", [0, 4])
+def test_what_the_compiler_refuses_whatever_it_is_split_into_is_a_clear_error(
+    parts, tmp_path, data, monkeypatch
+):
+    refuse(monkeypatch, lambda program, lowered: True)
+    config = tiny_config(train__num_steps=2, train__micro_batches=parts)
+    with pytest.raises(OutOfMemory, match=r"needs more, with .* even in 4 micro-batch"):
+        train_and_evaluate(config, tmp_path / "run")
+
+
+def test_another_error_of_the_compiler_is_not_taken_for_want_of_memory(
+    tmp_path, data, monkeypatch
+):
+    refuse(monkeypatch, lambda program, lowered: True, reason="INTERNAL: no tiling")
+    with pytest.raises(jax.errors.JaxRuntimeError, match="no tiling"):
+        train_and_evaluate(tiny_config(train__num_steps=2), tmp_path / "run")
 
 
 def test_memory_too_small_for_one_example_is_a_clear_error(tmp_path, data, monkeypatch):

@@ -114,6 +114,18 @@ WRONG = {
         ("--mixer=no.such", "unknown mixer 'no.such'"),
         ("--mixer=os.path", "has no class Mixer"),
     ],
+    "compile": [
+        ("--accel=v5", "did you mean 'v5p'?"),
+        ("--accel=h100 --tasks=listop", "did you mean 'listops'?"),
+        ("--accel=h100 --mixers=fnett", "did you mean 'fnet'?"),
+        ("--accel=h100 --recipe=quik", "did you mean 'quick'?"),
+        ("--accel=h100 --devices=0", "devices is 0; for h100 it must be from 1 to 8"),
+        ("--accel=v5e --devices=5", "devices is 5; for v5e it must be from 1 to 4"),
+        ("--accel=h100 --devices=x", "invalid int value: 'x'"),
+        ("--accel=h100 --config.encoder.width", "write --config.KEY=VALUE"),
+        ("--accel=h100 --document=/nosuch", "/nosuch: No such file"),
+        ("", "required: --accel"),
+    ],
     "new-mixer": [
         ("--name=fnet", "fnet"),
         ("--name=a/b", "a/b"),

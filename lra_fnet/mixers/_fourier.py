@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from lra_fnet.hardware import target
 from lra_fnet.mixers import _fourier_algorithms as algorithms
 from tasks import check_choice
 
@@ -125,14 +126,14 @@ MEASUREMENTS = Path(__file__).with_name("_fourier_choice.json")
 def chosen_algorithm(
     length: int, width: int, dtype: str, backend: str | None = None
 ) -> str:
-    """Return what "auto" stands for on a backend, by default the one JAX computes on.
+    """Return what "auto" stands for on a backend, by default that of the target.
 
     It is the fastest algorithm at the measured shape closest to this one.
 
     >>> chosen_algorithm(2048, 512, "float32", backend="none")
     'real_fft'
     """
-    table = measurements().get(backend or jax.default_backend(), {"rows": []})
+    table = measurements().get(backend or target().platform, {"rows": []})
     rows = [row for row in table["rows"] if row["dtype"] == dtype]
     if not rows:
         return DEFAULT

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Bool, Float
 
+from lra_fnet.hardware import target
 from lra_fnet.mixers._tiled_attention import attend_by_head
 
 
@@ -34,7 +35,7 @@ class Mixer(nn.Module):
     ) -> Float[Array, "b l d"]:
         """Attend from every position to the real ones."""
         attention_fn: Callable[..., Array] = nn.dot_product_attention
-        if jax.default_backend() == "cpu":
+        if target().platform == "cpu":
             attention_fn = _by_head  # faster there, in a fraction of the memory
         # LRA: projections without bias, Xavier uniform.
         attention = nn.MultiHeadDotProductAttention(

@@ -1,12 +1,13 @@
 """The Transformer with rotary positions and, where there is one, a fused kernel."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from lra_fnet.hardware import target
 from lra_fnet.mixers._attention import from_heads, rotated, to_heads
 
 IMPLEMENTATIONS = ("auto", "cudnn", "xla")
@@ -70,10 +71,10 @@ class Mixer(nn.Module):
             return self.implementation
         head_dim = query.shape[-1]
         fits = query.dtype == jnp.bfloat16 and head_dim % 8 == 0 and head_dim <= 128
-        return "cudnn" if fits and _has_fused_attention(jax.devices()[0]) else "xla"
+        return "cudnn" if fits and _has_fused_attention(target()) else "xla"
 
 
-def _has_fused_attention(device: jax.Device) -> bool:
+def _has_fused_attention(device: Any) -> bool:
     """Tell whether cuDNN's kernel runs there: NVIDIA's, from Ampere (8.0) on."""
     generation = str(getattr(device, "compute_capability", "")).split(".")[0]
     return generation.isdigit() and int(generation) >= 8
