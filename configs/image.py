@@ -1,7 +1,7 @@
 """Image: grey CIFAR-10, 1,024 pixels in a row, ten classes.
 
 make task=image recipe=quick
-    two CPU cores: QUICKIMAGE
+    two CPU cores: 4 minutes; FNet 32.2 % (1 seed), pixels as numbers
 make task=image recipe=small
     all data three times, 8 to 17 minutes; FNet 44.9 % (1 seed), pixels as numbers
 make task=image recipe=lra2020

@@ -1,7 +1,7 @@
 """Text: is a film review positive, read as bytes, 4,000 of them, two classes.
 
 make task=text recipe=quick
-    two CPU cores: QUICKTEXT
+    two CPU cores: 5 minutes; FNet 56.6 % (1 seed), above chance, below bag of bytes
 make task=text recipe=small
     all data twice, 20 to 50 minutes; FNet 70.1 % (1 seed)
 make task=text recipe=lra2020

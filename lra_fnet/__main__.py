@@ -9,6 +9,7 @@ import difflib
 import os
 import re
 import shlex
+import signal
 import sys
 import sysconfig
 import traceback
@@ -161,6 +162,8 @@ def mixers(arguments: Arguments) -> None:
     """List all mixers: formula, cost, parameters, references."""
     from lra_fnet.mixers.listing import document
 
+    if arguments.write and not arguments.write.parent.is_dir():
+        raise ValueError(f"there is no folder {arguments.write.parent} to write to")
     text = document()
     if arguments.write:
         from lra_fnet.workdir import write_text
@@ -501,6 +504,9 @@ def main(typed: Sequence[str] | None = None) -> int:
     prepare_caches()
     try:
         return function(arguments) or 0
+    except BrokenPipeError:  # who reads the output has seen enough, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (KeyboardInterrupt, Exception) as error:
         return tell(error)
 

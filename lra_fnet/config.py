@@ -262,6 +262,9 @@ def check_config(config: ConfigDict) -> None:
     for key in SHARES:
         if not 0 <= values[key] < 1:
             raise ValueError(f"{key} is {values[key]}; it must be >= 0 and < 1")
+    for key in ("data.num_validation", "data.num_test"):
+        if values.get(key) == 1:
+            raise ValueError(f"{key} is 1; a score needs >= 2 examples")
     if config.seed + config.num_seeds > 2**32:
         raise ValueError("seed + num_seeds is more than 2^32, the number of seeds")
     if not values["optimizer.eps"] > 0:

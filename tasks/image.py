@@ -68,9 +68,8 @@ def make_task(
       DataError: there is no such folder.
     """
     check_choice("source", source, ("tfds", "folder", "sample"))
-    check_range(0, num_train=num_train)
-    check_range(2, num_test=num_test or 2)  # 0: all
-    check_range(2, num_pictures("train") - 1, num_validation=num_validation)
+    check_range(0, num_train=num_train, num_test=num_test)
+    check_range(1, num_pictures("train") - 1, num_validation=num_validation)
     load, data = _find(source, directory)
     if source == "sample":
         num_validation = min(num_validation, _SAMPLE_VALIDATION)

@@ -104,8 +104,8 @@ def make_task(
     sizes = {"train": num_train, "validation": num_validation, "test": num_test}
     grammar = Grammar(seed, max_depth, max_args, min_length, max_length)
     check_choice("source", source, ("generated", "official"))
-    check_range(2, num_validation=num_validation, num_test=num_test)
-    check_range(1, num_train=num_train, max_depth=max_depth)
+    check_range(1, num_train=num_train, num_validation=num_validation)
+    check_range(1, num_test=num_test, max_depth=max_depth)
     check_range(2, max_args=max_args)
     check_range(0, min_length=min_length)
     # Lengths of generated expressions lie strictly between the two.

@@ -80,8 +80,8 @@ def make_task(
         stretch=stretch,
     )
     sizes = {"train": num_train, "validation": num_validation, "test": num_test}
-    check_range(2, num_validation=num_validation, num_test=num_test)
-    check_range(1, num_train=num_train)
+    check_range(1, num_train=num_train, num_validation=num_validation)
+    check_range(1, num_test=num_test)
     check_range(0, 2**64 - 1, seed=seed)
     check_range(0, num_distractors=num_distractors)
     task = functools.partial(

@@ -66,9 +66,8 @@ def make_task(
     makers = {"official": _official, "papers": _papers, "sample": _sample}
     check_choice("source", source, makers)
     check_range(1, length=length)
-    check_range(0, num_train=num_train)
-    # 0: all
-    check_range(2, num_validation=num_validation or 2, num_test=num_test or 2)
+    check_range(0, num_train=num_train, num_validation=num_validation)
+    check_range(0, num_test=num_test)
     provenance, read = makers[source](directory, limits, length)
     return Task(
         name="retrieval",

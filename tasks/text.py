@@ -68,8 +68,7 @@ def make_task(
     check_choice("source", source, ("tfds", "folder", "sample"))
     check_choice("validation", validation, ("carved", "test"))
     check_range(1, length=length)
-    check_range(0, num_train=num_train)
-    check_range(2, num_test=num_test or 2)  # 0: all
+    check_range(0, num_train=num_train, num_test=num_test)
     check_range(2, 2 * folder.REVIEWS_PER_LABEL - 2, num_validation=num_validation)
     if num_validation % 2:
         raise ValueError(

@@ -242,7 +242,7 @@ def test_the_folder_of_a_device_names_it():
     [
         ({"mixers": "fnett"}, "did you mean 'fnet'"),
         ({"task": "txt"}, "did you mean 'text'"),
-        ({"lengths": "0,64"}, "0 is no size; it must be 1 or more"),
+        ({"lengths": "0,64"}, "'0' is no size; write whole numbers"),
         ({"batch": 0}, "batch is 0; it must be >= 1"),
         ({"limit": 0.5}, "limit is 0.5; it must be >= 1"),
     ],

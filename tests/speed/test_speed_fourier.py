@@ -127,5 +127,5 @@ def test_the_command_writes_the_table_and_prints_a_column_for_each_algorithm(
 
 @pytest.mark.parametrize("text", ["0,64", "sixteen"])
 def test_a_size_that_is_none_is_an_error(text):
-    with pytest.raises(ValueError, match="0 is no size|'sixteen'"):
+    with pytest.raises(ValueError, match="'0' is no size|'sixteen'"):
         sizes(text)
