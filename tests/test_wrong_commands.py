@@ -164,9 +164,11 @@ def test_a_wrong_command_is_one_line(
 
 
 def test_a_reader_that_leaves_early_is_no_error(tmp_path):
-    program = f"{sys.executable} -m lra_fnet mixers --help | true"
-    done = subprocess.run(program, shell=True, cwd=ROOT, capture_output=True, text=True)
-    assert done.stderr == ""
+    shown = f"{sys.executable} -m lra_fnet report --runs={tmp_path} --to={tmp_path}/to"
+    done = subprocess.run(
+        f"{shown} | true", shell=True, cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stderr == "" and (tmp_path / "to" / "table.md").exists()
 
 
 def test_debug_mode_shows_the_traceback(tmp_path, monkeypatch, capsys):
