@@ -3,7 +3,7 @@
 make task=text recipe=quick
     two CPU cores: 5 minutes; FNet 56.6 % (1 seed), above chance, below bag of bytes
 make task=text recipe=small
-    all data twice, 20 to 50 minutes; FNet 70.1 % (1 seed)
+    all data twice, 53 minutes while other work ran; FNet 70.1 % (1 seed)
 make task=text recipe=lra2020
     the released budget, 20,000 steps; published: FNet 65.11 %, Transformer 64.27 %
 make task=text recipe=strong
