@@ -112,6 +112,16 @@ def set_small(config: ConfigDict) -> None:
     config.run.eval_batch_size = 32
 
 
+def set_small_text(config: ConfigDict) -> None:
+    """Set what the small recipes of tasks that read padded bytes share."""
+    set_small(config)
+    config.encoder.mlp_dim = 256
+    config.encoder.positions = "none"
+    # Most positions of a short text are padding, which would drown the sums.
+    config.encoder.padding = "zero_layers"
+    config.encoder.pool = "mean"
+
+
 def set_strong(config: ConfigDict, weight_decay: float, warmup_steps: int) -> None:
     """Set the optimizer that the strongest published models have in common.
 

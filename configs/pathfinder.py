@@ -43,6 +43,16 @@ def pathfinder_config() -> ConfigDict:
     return config
 
 
+def set_small_model(config: ConfigDict) -> None:
+    """Set what the small recipes of Pathfinder and Path-X share."""
+    set_small(config)
+    config.num_layers = 4
+    config.encoder.inputs = "values"
+    config.encoder.positions = "learned"
+    config.encoder.width = 32
+    config.encoder.mlp_dim = 64
+
+
 def get_config(recipe: str = "lra2020") -> ConfigDict:
     """Return the config of a recipe: "quick", "small", "lra2020" or "strong"."""
     config = pathfinder_config()
@@ -81,12 +91,7 @@ def quick(config: ConfigDict) -> None:
 
 def small(config: ConfigDict) -> None:
     """Read every image about once, pixels as numbers."""
-    set_small(config)
-    config.num_layers = 4
-    config.encoder.inputs = "values"
-    config.encoder.positions = "learned"
-    config.encoder.width = 32
-    config.encoder.mlp_dim = 64
+    set_small_model(config)
     config.train.num_steps = 6_000
     config.train.eval_every = 2_000
 

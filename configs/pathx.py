@@ -10,8 +10,8 @@ make task=pathx recipe=strong
 
 from ml_collections import ConfigDict
 
-from configs.common import apply_recipe, set_quick, set_small, set_strong
-from configs.pathfinder import pathfinder_config
+from configs.common import apply_recipe, set_quick, set_strong
+from configs.pathfinder import pathfinder_config, set_small_model
 
 
 def get_config(recipe: str = "lra2020") -> ConfigDict:
@@ -58,12 +58,7 @@ def quick(config: ConfigDict) -> None:
 
 def small(config: ConfigDict) -> None:
     """Keep Pathfinder's small model; at this budget nothing learns the task."""
-    set_small(config)
-    config.num_layers = 4
-    config.encoder.inputs = "values"
-    config.encoder.positions = "learned"
-    config.encoder.width = 32
-    config.encoder.mlp_dim = 64
+    set_small_model(config)
     config.train.batch_size = 4
     config.train.num_steps = 1_000
     config.run.eval_batch_size = 4

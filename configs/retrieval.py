@@ -14,7 +14,7 @@ from configs.common import (
     apply_recipe,
     common_config,
     set_quick,
-    set_small,
+    set_small_text,
     set_strong,
 )
 
@@ -63,11 +63,7 @@ def quick(config: ConfigDict) -> None:
 
 def small(config: ConfigDict) -> None:
     """Read every pair of the papers at hand about once."""
-    set_small(config)
-    config.encoder.mlp_dim = 256
-    config.encoder.positions = "none"
-    config.encoder.padding = "zero_layers"
-    config.encoder.pool = "mean"
+    set_small_text(config)
     config.train.batch_size = 16
     config.train.num_steps = 4_000
     config.train.eval_every = 1_000

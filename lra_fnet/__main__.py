@@ -151,8 +151,8 @@ def record(arguments: Arguments) -> int:
 
     set_up()
     config = chosen_config(arguments)
-    names = ("task", "source", "data", "mixer")
-    flags = {name: getattr(arguments, name) for name in names}
+    chosen = ("task", "source", "data", "mixer")
+    flags = {name: getattr(arguments, name) for name in chosen}
     flags["recipe"] = config.recipe
     typed = [f"--{name}={value}" for name, value in flags.items() if value]
     return measure_record(config, [*typed, *arguments.flags], arguments.target)
@@ -323,7 +323,9 @@ def predict_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `predict`."""
     workdir_flags(parser)
     parser.add_argument("--seed", default="", help="if the run has several")
-    parser.add_argument("--file", required=True, help="one or more; see docs/data.md")
+    parser.add_argument(
+        "--file", required=True, help="one or more, as README.md describes"
+    )
 
 
 def mixers_flags(parser: argparse.ArgumentParser) -> None:

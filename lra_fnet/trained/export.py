@@ -10,8 +10,12 @@ from jaxtyping import PyTree
 from safetensors.numpy import save
 
 from lra_fnet.config import resolve
-from lra_fnet.result import finished_results, git_commit, library_versions
-from lra_fnet.result import result_folders as folders_of
+from lra_fnet.result import (
+    finished_results,
+    git_commit,
+    library_versions,
+    result_folders,
+)
 from lra_fnet.trained.restore import Trained, restore
 from lra_fnet.workdir import write_bytes, write_json
 
@@ -43,11 +47,11 @@ def export(workdir: Path, to: Path | None, seed: str) -> list[Path]:
     beside = to.with_suffix(".json")
     to.parent.mkdir(parents=True, exist_ok=True)
     write_json(beside, describe(run, number, step))
-    write_bytes(to, save(dict(named(params)), {"format": "np"}))
+    write_bytes(to, save(dict(named_arrays(params)), {"format": "np"}))
     return [to, beside]
 
 
-def named(params: PyTree) -> Iterator[tuple[str, np.ndarray]]:
+def named_arrays(params: PyTree) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the arrays by their paths in the parameter tree, such as head/out/bias.
 
     The format has no complex numbers: such an array becomes NAME.real and NAME.imag.
@@ -63,7 +67,7 @@ def named(params: PyTree) -> Iterator[tuple[str, np.ndarray]]:
 
 def describe(run: Trained, seed: int, step: int) -> dict[str, Any]:
     """Return what a program needs to use the weights, and where they are from."""
-    results = finished_results(folders_of(run.workdir, run.seeds))
+    results = finished_results(result_folders(run.workdir, run.seeds))
     test = results[run.seeds.index(seed)].test if results else None
     return {
         "task": run.task.name,

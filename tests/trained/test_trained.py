@@ -13,7 +13,7 @@ from lra_fnet.__main__ import main
 from lra_fnet.config import as_config, make_program, task_facts
 from lra_fnet.data import data_root, load_dataset
 from lra_fnet.train import train_and_evaluate
-from lra_fnet.trained.export import export, named
+from lra_fnet.trained.export import export, named_arrays
 from lra_fnet.trained.predict import predict
 from lra_fnet.trained.restore import restore
 from lra_fnet.workdir import WorkdirError
@@ -55,7 +55,7 @@ def test_exported_weights_give_the_same_answers_in_another_program(trained, tmp_
 
 def test_names_are_those_of_the_parameter_tree_and_complex_ones_come_in_halves():
     tree = {"a": {"b": np.ones(3), "c": np.array([1 + 2j])}}
-    halves = dict(named(tree))
+    halves = dict(named_arrays(tree))
     assert sorted(halves) == ["a/b", "a/c.imag", "a/c.real"]
     assert (halves["a/c.real"], halves["a/c.imag"]) == (1, 2)
 
