@@ -64,6 +64,10 @@ def quick(config: ConfigDict) -> None:
 def small(config: ConfigDict) -> None:
     """Read every pair of the papers at hand about once."""
     set_small_text(config)
+    config.encoder.mlp_dim = 128
+    # Side by side alone, not even the counts of bytes can be compared in this time.
+    config.encoder.comparison = "nli"
+    config.schedule.learning_rate = 6e-3
     config.train.batch_size = 16
     config.train.num_steps = 4_000
     config.train.eval_every = 1_000

@@ -29,6 +29,8 @@ FLAG = "--config."
 OUTSIDE_HASH = ("run", "seed", "num_seeds")
 # Keys that had other names when hashes were first taken: a new name is no new run.
 NAME_IN_HASH = {"mixer": "model", "train.micro_batches": "accumulate"}
+# Keys that came later, with what was done before: at this value, no new run either.
+ADDED_SINCE = {"encoder.comparison": "concat"}
 
 Resolved = Mapping[str, Any]
 
@@ -340,18 +342,34 @@ def check_keys(resolved: Resolved) -> None:
 def config_hash(resolved: Resolved) -> str:
     """Return 12 hexadecimal digits that name a resolved config, seeds aside."""
     hashed = {k: v for k, v in placeless(resolved).items() if k not in OUTSIDE_HASH}
-    hashed = _renamed(hashed, NAME_IN_HASH)
+    hashed = _renamed(_without_added(hashed), NAME_IN_HASH)
     text = json.dumps(hashed, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def with_new_names(resolved: Resolved) -> dict[str, Any]:
-    """Return the resolved config of an earlier version under today's names of keys."""
+def with_todays_keys(resolved: Resolved) -> dict[str, Any]:
+    """Return the resolved config of an earlier version with the keys of this one."""
     names = {}
     for key, old in NAME_IN_HASH.items():
         place, dot, new = key.rpartition(".")
         names[f"{place}{dot}{old}"] = new
-    return _renamed(resolved, names)
+    today = _renamed(resolved, names)
+    for key, value in ADDED_SINCE.items():
+        place, _, name = key.partition(".")
+        if isinstance(today.get(place), dict):
+            today[place].setdefault(name, value)
+    return today
+
+
+def _without_added(resolved: Resolved) -> dict[str, Any]:
+    """Return a copy without the later keys whose value is what was done before."""
+    earlier = dict(resolved)
+    for key, value in ADDED_SINCE.items():
+        place, _, name = key.partition(".")
+        if earlier[place].get(name) == value:
+            kept = {k: v for k, v in earlier[place].items() if k != name}
+            earlier[place] = kept
+    return earlier
 
 
 def placeless(resolved: Resolved) -> dict[str, Any]:

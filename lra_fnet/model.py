@@ -22,6 +22,7 @@ POSITIONS = ("sinusoid", "learned", "none")
 NORM_PLACEMENTS = ("published", "pre", "post")
 PADDINGS = ("keep", "zero_embeddings", "zero_layers")
 POOLINGS = ("cls", "mean", "first")
+COMPARISONS = ("concat", "nli")
 DTYPES = ("float32", "bfloat16")
 INPUTS = ("tokens", "values")
 
@@ -47,6 +48,8 @@ class Classifier(nn.Module):
         the embedding ("zero_embeddings") or there and after every layer
         ("zero_layers"). It matters to mixers that ignore the mask, such as FNet.
       pool: read a learned "cls" slot, the "mean" of real positions, or the "first".
+      comparison: what the dense layers read of two documents with vectors u and v:
+        "concat", u and v, or "nli", u, v, |u - v| and u * v.
       dtype: of activations, "float32" or "bfloat16"; parameters stay float32.
     """
 
@@ -63,6 +66,7 @@ class Classifier(nn.Module):
     norm_placement: str
     padding: str
     pool: str
+    comparison: str
     dtype: str
 
     def __post_init__(self) -> None:
@@ -81,6 +85,7 @@ class Classifier(nn.Module):
         _check_choice("norm_placement", self.norm_placement, NORM_PLACEMENTS)
         _check_choice("padding", self.padding, PADDINGS)
         _check_choice("pool", self.pool, POOLINGS)
+        _check_choice("comparison", self.comparison, COMPARISONS)
         _check_choice("dtype", self.dtype, DTYPES)
         super().__post_init__()
 
@@ -92,11 +97,10 @@ class Classifier(nn.Module):
         if self.num_documents == 1:
             head = Head((self.mlp_dim,), self.num_classes)
             return head(self._pooled(inputs, train))
-        # LRA: the vectors of both documents side by side, then two hidden layers.
         batch, documents, length = inputs.shape
         pooled = self._pooled(inputs.reshape(batch * documents, length), train)
         head = Head((self.mlp_dim, self.mlp_dim // 2), self.num_classes)
-        return head(pooled.reshape(batch, -1))
+        return head(compared(pooled.reshape(batch, documents, -1), self.comparison))
 
     def _pooled(self, inputs: UInt[Array, "b l"], train: bool) -> Float[Array, "b d"]:
         """Return a vector for every document."""
@@ -240,6 +244,19 @@ class Head(nn.Module):
         for hidden_dim in self.hidden_dims:
             x = nn.relu(nn.Dense(hidden_dim, dtype=x.dtype)(x))
         return nn.Dense(self.num_classes)(x.astype(jnp.float32))
+
+
+def compared(pooled: Float[Array, "b 2 d"], comparison: str) -> Float[Array, "b n"]:
+    """Return what the dense layers read of the vectors u and v of two documents.
+
+    "concat" is the released LRA: u, v. "nli" adds |u - v| and u * v, the features of
+    Conneau et al., InferSent (2017), https://arxiv.org/abs/1705.02364, section 3.1.
+    LRA: its paper describes x1, x2, x1 * x2, x1 - x2, which no released config uses.
+    """
+    if comparison == "concat":
+        return pooled.reshape(len(pooled), -1)
+    u, v = pooled[:, 0], pooled[:, 1]
+    return jnp.concatenate([u, v, jnp.abs(u - v), u * v], axis=-1)
 
 
 def published_norm_placement(mixer: MixerFactory) -> str:

@@ -21,7 +21,7 @@ from pydantic import Field
 from pydantic_core import PydanticCustomError
 from scipy.stats import binomtest
 
-from lra_fnet.config import config_hash, placeless, with_new_names
+from lra_fnet.config import config_hash, placeless, with_todays_keys
 from lra_fnet.workdir import named, write_json
 
 RESULT_FILE = "result.json"
@@ -113,7 +113,7 @@ class File(Record):
             return content
         content = {cls.renamed.get(key, key): value for key, value in content.items()}
         if isinstance(content.get("config"), dict):
-            content["config"] = with_new_names(content["config"])
+            content["config"] = with_todays_keys(content["config"])
         return content
 
     def as_json(self) -> dict[str, Any]:

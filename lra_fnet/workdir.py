@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from lra_fnet.config import config_hash, differences, placeless, with_new_names
+from lra_fnet.config import config_hash, differences, placeless, with_todays_keys
 
 CONFIG_FILE = "config.json"
 
@@ -71,7 +71,8 @@ def read_claim(workdir: Path) -> dict[str, Any]:
     """
     try:
         claim = json.loads((workdir / CONFIG_FILE).read_text())
-        checksum, config = str(claim["data_checksum"]), with_new_names(claim["config"])
+        checksum = str(claim["data_checksum"])
+        config = with_todays_keys(claim["config"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise WorkdirError(
             f"no run in {workdir}: {CONFIG_FILE} cannot be read ({error})"

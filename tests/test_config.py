@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lra_fnet.config import (
+    ADDED_SINCE,
     OUTSIDE_HASH,
     RECIPES,
     as_config,
@@ -14,7 +15,7 @@ from lra_fnet.config import (
     make_program,
     resolve,
     task_facts,
-    with_new_names,
+    with_todays_keys,
 )
 from lra_fnet.rules import count_parameters
 from lra_fnet.workdir import default_workdir
@@ -170,6 +171,18 @@ def test_the_hash_names_the_config_and_not_the_seed():
     assert config_hash(resolve(other)) != plain
 
 
+def test_a_later_key_at_its_earlier_value_is_no_new_config():
+    for key, value in ADDED_SINCE.items():
+        config = resolve(load_config("retrieval", "lra2020", {key: value}))
+        section, name = key.split(".")
+        earlier = config | {section: {**config[section]}}
+        del earlier[section][name]
+        assert with_todays_keys(earlier) == config
+        assert config_hash(earlier) == config_hash(config)
+    nli = load_config("retrieval", "lra2020", {"encoder.comparison": "nli"})
+    assert config_hash(resolve(nli)) != config_hash(config)
+
+
 def test_mixers_that_no_layer_uses_are_not_in_the_hash():
     plain = resolve(load_config("listops", "lra2020"))
     changed = {"mixers.linformer.rank": 3}
@@ -183,7 +196,7 @@ RESULTS = sorted((ROOT / "results").glob("*/*/result.json"))
 def test_todays_code_gives_the_config_of_a_result_that_is_kept(path):
     """A renamed key, a moved default or another order would break it."""
     kept = json.loads(path.read_text())
-    config = with_new_names(kept["config"])
+    config = with_todays_keys(kept["config"])
     assert config_hash(config) == kept["config_hash"]
     again = load_config(
         config["task"],

@@ -17,6 +17,7 @@ from lra_fnet.model import (
     Classifier,
     Embedder,
     Encoder,
+    compared,
     masked_mean,
     sinusoid_positions,
 )
@@ -41,6 +42,7 @@ def classifier(**options):
         "norm_placement": "published",
         "padding": "keep",
         "pool": "mean",
+        "comparison": "concat",
         "dtype": "float32",
     }
     return Classifier(**defaults | options)
@@ -145,7 +147,16 @@ def test_bfloat16_activations_stay_close_to_float32():
 
 
 @pytest.mark.parametrize(
-    "key", ["inputs", "positions", "norm_placement", "padding", "pool", "dtype"]
+    "key",
+    [
+        "inputs",
+        "positions",
+        "norm_placement",
+        "padding",
+        "pool",
+        "comparison",
+        "dtype",
+    ],
 )
 def test_a_misspelt_choice_names_the_key_and_the_choices(key):
     with pytest.raises(ValueError, match=f"encoder.{key} is 'wrong'; choose from"):
@@ -205,6 +216,12 @@ def test_both_documents_go_through_one_encoder(mixer):
     np.testing.assert_allclose(
         model.apply(params, pairs[1], train=False), logits, atol=1e-5
     )
+
+
+def test_nli_adds_how_two_documents_differ_and_agree():
+    pooled = jnp.array([[[1.0, -2.0], [3.0, 0.5]]])
+    assert compared(pooled, "concat").tolist() == [[1, -2, 3, 0.5]]
+    assert compared(pooled, "nli").tolist() == [[1, -2, 3, 0.5, 2, 2.5, 3, -1]]
 
 
 def test_values_are_pixels_scaled_to_minus_one_and_one():

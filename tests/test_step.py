@@ -43,6 +43,7 @@ def make_program(mixer="fnet", devices=1, micro_batches=1, dropout_rate=0.1, **o
         "norm_placement": "published",
         "padding": "keep",
         "pool": "cls",
+        "comparison": "concat",
         "dtype": "float32",
     }
     model = Classifier(**defaults | options)
