@@ -1,6 +1,7 @@
 """Recipes, changes of single keys, what is checked, and what a config's hash is of."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from lra_fnet.config import (
     config_hash,
     load_config,
     make_program,
+    read_flags,
     resolve,
     task_facts,
     with_todays_keys,
@@ -198,11 +200,10 @@ def test_todays_code_gives_the_config_of_a_result_that_is_kept(path):
     kept = json.loads(path.read_text())
     config = with_todays_keys(kept["config"])
     assert config_hash(config) == kept["config_hash"]
-    again = load_config(
-        config["task"],
-        config["recipe"],
-        {"mixer": config["mixer"], "data.source": config["data"]["source"]},
-    )
+    typed = dict(word.split("=", 1) for word in shlex.split(kept["command"])[1:])
+    changed = {"mixer": typed["mixer"], "data.source": config["data"]["source"]}
+    changed |= read_flags(typed.get("flags", "").split())
+    again = load_config(typed["task"], typed["recipe"], changed)
     assert config_hash(resolve(again)) == kept["config_hash"]
 
 
