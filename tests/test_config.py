@@ -201,7 +201,8 @@ def test_todays_code_gives_the_config_of_a_result_that_is_kept(path):
     config = with_todays_keys(kept["config"])
     assert config_hash(config) == kept["config_hash"]
     typed = dict(word.split("=", 1) for word in shlex.split(kept["command"])[1:])
-    changed = {"mixer": typed["mixer"], "data.source": config["data"]["source"]}
+    mixer = typed.get("mixer") or typed["model"]  # its name in earlier commands
+    changed = {"mixer": mixer, "data.source": config["data"]["source"]}
     changed |= read_flags(typed.get("flags", "").split())
     again = load_config(typed["task"], typed["recipe"], changed)
     assert config_hash(resolve(again)) == kept["config_hash"]
