@@ -119,7 +119,8 @@ def num_bytes(tree: Any) -> int:
 def describe(compiled: jax.stages.Compiled, seconds: float) -> dict[str, Any]:
     """Return memory and FLOPs of one device, and which operations a program has.
 
-    XLA counts the body of the loop over steps once, and no FLOPs for an absent GPU.
+    XLA counts the body of the loop over steps once; for an absent GPU it tells neither
+    FLOPs nor the bytes that operations read and write.
 
     Args:
       compiled: the program.
@@ -130,6 +131,7 @@ def describe(compiled: jax.stages.Compiled, seconds: float) -> dict[str, Any]:
         "compile_seconds": round(seconds, 1),
         "bytes": call_memory(compiled),
         "compiler_flops": cost.get("flops"),
+        "compiler_bytes": cost.get("bytes accessed"),
         **operations(compiled.as_text() or ""),
     }
 

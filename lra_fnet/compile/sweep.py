@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from configs import grid
 from lra_fnet.compile.target import (
+    PEAKS,
     TARGETS,
     absent_devices,
     check_target,
@@ -42,6 +43,7 @@ COLUMNS = {
     "micro_batches": "micro-batches",
     "evaluation.bytes": "evaluation",
     "training.flops_of_a_step": "GFLOP a step",
+    "bound": "ms at least",
     "training.fft": "fft",
     "training.custom_calls": "other calls",
     "training.collectives": "collectives",
@@ -237,6 +239,8 @@ def outcome(row: Row) -> str:
 
 def table(rows: Sequence[Row]) -> str:
     """Return all rows as a table for the screen."""
+    bounds = [{"bound": round(1e3 * shortest_step(row), 3) or None} for row in rows]
+    rows = [row | bound for row, bound in zip(rows, bounds, strict=True)]
     frame = pd.json_normalize(rows, max_level=1).reindex(columns=[*COLUMNS])
     for column in frame.columns[frame.columns.str.endswith("bytes")]:
         frame[column] = (frame[column] / GIB).round(2)
@@ -254,15 +258,28 @@ def table(rows: Sequence[Row]) -> str:
     )
 
 
+def shortest_step(row: Row) -> float:
+    """Return the seconds that a training step cannot beat; 0 if nothing tells.
+
+    The roofline (Williams et al., 2009, https://doi.org/10.1145/1498765.1498785): its
+    FLOPs, or where XLA tells them its bytes, at the peak of the devices.
+    """
+    peak, training = PEAKS.get(row.get("device", "")), row.get("training", {})
+    if peak is None:
+        return 0.0
+    of_flops = (training["flops_of_a_step"] or 0) / row["devices"] / peak.flops
+    return max(of_flops, (training.get("compiler_bytes") or 0) / peak.bandwidth)
+
+
 def _listed(counts: Any) -> str:
     """Return names with their counts, in a line."""
     counts = counts if isinstance(counts, Mapping) else {}
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
-def matrix(rows: Iterable[Row]) -> str:
-    """Return GiB needed, mixers by tasks, in Markdown; in brackets micro-batches."""
-    found = {(row["mixer"], row["task"]): _entry(row) for row in rows}
+def matrix(rows: Iterable[Row], entry: Callable[[Row], str]) -> str:
+    """Return what `entry` says of each row, mixers by tasks, in Markdown."""
+    found = {(row["mixer"], row["task"]): entry(row) for row in rows}
     tasks = [task for task in task_names() if any(t == task for _, t in found)]
     lines = [
         (mixer, *(found.get((mixer, task), "") for task in tasks))
@@ -272,21 +289,32 @@ def matrix(rows: Iterable[Row]) -> str:
 
 
 def with_tables(text: str, folder: Path) -> str:
-    """Return a document with today's table after each line `<!-- ACCEL DEVICES -->`."""
+    """Return a document with today's table after each `<!-- ACCEL DEVICES ENTRY -->`.
+
+    ENTRY is what the table has of a row: a name in ENTRIES.
+    """
 
     def replaced(found: re.Match[str]) -> str:
         rows = read_rows(folder / f"{found[2]}.json")
         rows = [row for row in rows if row["devices"] == int(found[3])]
-        return f"{found[1]}\n\n{matrix(rows)}\n\n<!-- end -->"
+        return f"{found[1]}\n\n{matrix(rows, ENTRIES[found[4]])}\n\n<!-- end -->"
 
-    pattern = r"(<!-- (\w+) (\d+) -->).*?<!-- end -->"
+    pattern = rf"(<!-- (\w+) (\d+) ({'|'.join(ENTRIES)}) -->).*?<!-- end -->"
     return re.sub(pattern, replaced, text, flags=re.DOTALL)
 
 
-def _entry(row: Row) -> str:
+def needed_gib(row: Row) -> str:
     """Return GiB, with the micro-batches if there are several; else what went wrong."""
     if row["status"] != COMPILES:
         return row["status"]
     parts = row["micro_batches"]
     needed = f"{row['needed_bytes'] / GIB:.1f}"
     return needed if parts == 1 else f"{needed} ({parts})"
+
+
+def bound_ms(row: Row) -> str:
+    """Return the milliseconds that a step cannot beat; nothing if it is not known."""
+    return f"{1e3 * bound:.2f}" if (bound := shortest_step(row)) else ""
+
+
+ENTRIES: Mapping[str, Callable[[Row], str]] = {"memory": needed_gib, "bound": bound_ms}

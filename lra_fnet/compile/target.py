@@ -53,6 +53,27 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
 )
 
 
+class Peak(NamedTuple):
+    """What one device cannot exceed, as its maker publishes it."""
+
+    flops: float  # of matrix products at JAX's default precision, dense, a second
+    bandwidth: float  # bytes a second of its memory
+
+
+# By device kind. NVIDIA, H100 Tensor Core GPU datasheet, SXM: TF32 (half of what is
+# given with sparsity), HBM3. Google Cloud, TPU system architecture, v4 to v6e: bfloat16
+# and HBM of a chip, of which an absent v4's device is one of two cores.
+PEAKS: Mapping[str, Peak] = MappingProxyType(
+    {
+        "NVIDIA H100 80GB HBM3": Peak(494.7e12, 3.35e12),
+        "TPU v4": Peak(275e12 / 2, 1.228e12 / 2),
+        "TPU v5 lite": Peak(197e12, 0.819e12),
+        "TPU v5": Peak(459e12, 2.765e12),
+        "TPU v6 lite": Peak(918e12, 1.64e12),
+    }
+)
+
+
 def check_target(accel: str, devices: int) -> None:
     """Check that there is a compiler for so many devices of a kind.
 

@@ -14,14 +14,17 @@ from lra_fnet.compile.sweep import (
     COMPILES,
     FAILED,
     TOO_LARGE,
+    bound_ms,
     make_cells,
     matrix,
+    needed_gib,
     run_cells,
+    shortest_step,
     table,
     with_tables,
 )
-from lra_fnet.compile.target import TARGETS, check_target, set_up_compiler
-from lra_fnet.hardware import OutOfMemory
+from lra_fnet.compile.target import PEAKS, TARGETS, check_target, set_up_compiler
+from lra_fnet.hardware import MEMORY, OutOfMemory
 from tiny_runs import ROOT, TINY
 
 FLAGS = [f"--config.{key}={value}" for key, value in TINY.items()]
@@ -155,13 +158,31 @@ def test_tables_show_what_is_needed_and_what_went_wrong(tmp_path):
     for row in rows:  # also where none failed, and where all did
         assert row["mixer"] in table([row])
     rows.append(rows[0] | {"task": "text", "micro_batches": 4})
-    lines = matrix(rows).splitlines()
+    lines = matrix(rows, needed_gib).splitlines()
     assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
         "fnet",
         "3.0",
         "3.0 (4)",
     ]
     assert "failed" in lines[3]
+
+
+def test_a_step_takes_at_least_what_its_operations_and_bytes_take_at_the_peak():
+    row = {"device": "TPU v5 lite", "devices": 4, "training": {}}
+    flops, a_second = 4 * 197e12, 0.819e12
+    row["training"] = {"flops_of_a_step": flops, "compiler_bytes": None}
+    assert shortest_step(row) == pytest.approx(1.0)
+    assert bound_ms(row) == "1000.00"
+    row["training"]["compiler_bytes"] = 3 * a_second
+    assert shortest_step(row) == pytest.approx(3.0)
+    assert shortest_step(row | {"device": "an abacus"}) == 0
+    assert bound_ms({"status": FAILED, "reason": "no such layer"}) == ""
+    assert "3000" in table([row | {"status": COMPILES}])
+
+
+@pytest.mark.parametrize("kind", MEMORY)
+def test_every_accelerator_has_its_peaks(kind):
+    assert PEAKS[kind].flops > PEAKS[kind].bandwidth > 0
 
 
 def test_the_compiler_adds_to_the_flags_of_the_environment():
