@@ -3,9 +3,11 @@
 #
 #   tools/smoke.sh ["TASK ..."] ["MIXER ..."]
 #
-# Examples are few and made up, and nothing of it is kept.
+# PYTHON names the interpreter, BATCH the examples of a step (default 2). Examples are
+# few and made up, and nothing of it is kept.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
+python=${PYTHON:-$root/.venv/bin/python} batch=${BATCH:-2}
 tasks=${1:-listops text retrieval image pathfinder pathx}
 all=$(cd "$root/lra_fnet/mixers" && ls [a-z]*.py | grep -vE '^(contract|listing|template)')
 mixers=${2:-${all//.py/}}
@@ -16,8 +18,8 @@ done
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
-PYTHONPATH=$root LRA_DATA=$folder/data "$root/.venv/bin/python" -m lra_fnet table \
+PYTHONPATH=$root LRA_DATA=$folder/data "$python" -m lra_fnet table \
   --tasks="$tasks" --mixers="$(echo $mixers)" --sources="$sources" --seeds=1 \
-  --config.train.num_steps=2 --config.train.batch_size=2 --config.train.eval_every=2 \
+  --config.train.num_steps=2 --config.train.batch_size="$batch" --config.train.eval_every=2 \
   --config.run.eval_batch_size=2 --config.data.num_train=8 \
   --config.data.num_validation=2 --config.data.num_test=2
