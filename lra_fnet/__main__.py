@@ -75,6 +75,19 @@ def export(arguments: Arguments) -> None:
         print(f"wrote {path}")
 
 
+def import_fnet(arguments: Arguments) -> None:
+    """Read the pre-trained FNet of its authors; write it as safetensors."""
+    from lra_fnet.hardware import set_up
+    from lra_fnet.trained.published_fnet import import_fnet as import_weights
+
+    set_up()
+    model = import_weights(arguments.path, arguments.to)
+    print(
+        f"{model.num_layers} layers of width {model.width}, {model.vocab_size:,} word "
+        f"pieces, {model.num_positions} positions\nwrote {arguments.to}"
+    )
+
+
 def predict(arguments: Arguments) -> None:
     """Answer examples in files of yours: a text, expressions, a picture."""
     from lra_fnet.hardware import set_up
@@ -319,6 +332,16 @@ def export_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", type=folder, help="default: WORKDIR/model.safetensors")
 
 
+def import_fnet_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `import-fnet`."""
+    parser.add_argument(
+        "path",
+        type=folder,
+        help="a Hugging Face folder, or a file of the authors' Flax release",
+    )
+    parser.add_argument("--to", type=folder, default=Path("runs/fnet"))
+
+
 def predict_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `predict`."""
     workdir_flags(parser)
@@ -360,6 +383,7 @@ VERBS: Mapping[str, Verb] = {
     "eval": (evaluate, workdir_flags),
     "export": (export, export_flags),
     "predict": (predict, predict_flags),
+    "import-fnet": (import_fnet, import_fnet_flags),
     "data": (data, data_flags),
     "table": (table, table_flags),
     "report": (report, report_flags),

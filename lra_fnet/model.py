@@ -10,6 +10,7 @@ b, l, d are batch, length and width throughout; mask is True on real tokens.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -212,6 +213,7 @@ class Block(nn.Module):
     mlp_dim: int
     dropout_rate: float
     norm_placement: str
+    norm_epsilon: float = 1e-6  # added to the variance
 
     @nn.compact
     def __call__(
@@ -220,8 +222,9 @@ class Block(nn.Module):
         """Return vectors of the shape and dtype of x."""
         mixer = self.mixer(name="mixer")
         mlp = Mlp(self.mlp_dim, self.dropout_rate, name="mlp")
-        mixer_norm = nn.LayerNorm(dtype=x.dtype, name="mixer_norm")
-        mlp_norm = nn.LayerNorm(dtype=x.dtype, name="mlp_norm")
+        norm = partial(nn.LayerNorm, epsilon=self.norm_epsilon, dtype=x.dtype)
+        mixer_norm = norm(name="mixer_norm")
+        mlp_norm = norm(name="mlp_norm")
         # LRA: dropout on every mixer's output; FNet's reference has none there.
         dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
         if self.norm_placement == "pre":

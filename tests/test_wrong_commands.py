@@ -62,6 +62,13 @@ WRONG = {
         ("--workdir=. --file='x", "No closing quotation"),
         ("--workdir=.", "required: --file"),
     ],
+    "import-fnet": [
+        ("", "required: path"),
+        ("/nosuch", "/nosuch"),
+        (".", "no model.safetensors in"),
+        ("FILE", "is no Flax checkpoint"),
+        ("FILE/x", "FILE/x"),
+    ],
     "data": [
         ("--task=listop", "did you mean 'listops'?"),
         (f"{QUICK} --check", "make them first"),

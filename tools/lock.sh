@@ -10,3 +10,4 @@ for accel in cpu cuda13 tpu; do
 done
 compile pyproject.toml --extra data --constraint requirements/cpu.txt -o requirements/data.txt
 compile --group pyproject.toml:dev --constraint requirements/cpu.txt -o requirements/dev.txt
+compile --group pyproject.toml:torch --constraint requirements/cpu.txt -o requirements/torch.txt
