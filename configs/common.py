@@ -39,9 +39,8 @@ def common_config() -> ConfigDict:
     config.encoder.positions = "sinusoid"  # or "learned", "none"
     config.encoder.norm_placement = "published"  # as the mixer's paper; "pre", "post"
     config.encoder.padding = "keep"  # or "zero_embeddings", "zero_layers"
-    config.encoder.pool = "cls"  # or "mean", "first"
-    # Of two documents. LRA: its paper has "nli" features, its released configs not.
-    config.encoder.comparison = "concat"  # or "nli"
+    config.encoder.pool = "cls"  # or "mean", "first", "first_and_mean"
+    config.encoder.comparison = "concat"  # of two documents; or "match"
     config.encoder.dtype = "float32"  # of activations; or "bfloat16"
 
     # Mixers: their hyperparameters are fields of the classes in lra_fnet/mixers, with

@@ -64,9 +64,12 @@ def quick(config: ConfigDict) -> None:
 def small(config: ConfigDict) -> None:
     """Read every pair of the papers at hand about once."""
     set_small_text(config)
+    config.num_layers = 1
     config.encoder.mlp_dim = 128
-    # Side by side alone, not even the counts of bytes can be compared in this time.
-    config.encoder.comparison = "nli"
+    # FNet's sums over all positions stand at the first, other mixers' at each.
+    config.encoder.pool = "first_and_mean"
+    # From vectors side by side not even counts of bytes are compared in this time.
+    config.encoder.comparison = "match"
     config.schedule.learning_rate = 6e-3
     config.train.batch_size = 16
     config.train.num_steps = 4_000

@@ -22,8 +22,8 @@ MixerFactory = Callable[..., nn.Module]
 POSITIONS = ("sinusoid", "learned", "none")
 NORM_PLACEMENTS = ("published", "pre", "post")
 PADDINGS = ("keep", "zero_embeddings", "zero_layers")
-POOLINGS = ("cls", "mean", "first")
-COMPARISONS = ("concat", "nli")
+POOLINGS = ("cls", "mean", "first", "first_and_mean")
+COMPARISONS = ("concat", "match")
 DTYPES = ("float32", "bfloat16")
 INPUTS = ("tokens", "values")
 
@@ -48,9 +48,10 @@ class Classifier(nn.Module):
       padding: "keep" padded positions as ordinary vectors, or set them to zero after
         the embedding ("zero_embeddings") or there and after every layer
         ("zero_layers"). It matters to mixers that ignore the mask, such as FNet.
-      pool: read a learned "cls" slot, the "mean" of real positions, or the "first".
+      pool: read a learned "cls" slot, the "mean" of real positions, the "first", or
+        "first_and_mean" side by side.
       comparison: what the dense layers read of two documents with vectors u and v:
-        "concat", u and v, or "nli", u, v, |u - v| and u * v.
+        "concat", u and v, or "match", |u - v| and u * v.
       dtype: of activations, "float32" or "bfloat16"; parameters stay float32.
     """
 
@@ -123,7 +124,11 @@ class Classifier(nn.Module):
             norm_placement=self.norm_placement,
             padding=self.padding,
         )(x, mask, train)
-        return masked_mean(x, mask) if self.pool == "mean" else x[:, 0]
+        if self.pool == "mean":
+            return masked_mean(x, mask)
+        if self.pool == "first_and_mean":
+            return jnp.concatenate([x[:, 0], masked_mean(x, mask)], axis=-1)
+        return x[:, 0]
 
 
 class Embedder(nn.Module):
@@ -252,14 +257,15 @@ class Head(nn.Module):
 def compared(pooled: Float[Array, "b 2 d"], comparison: str) -> Float[Array, "b n"]:
     """Return what the dense layers read of the vectors u and v of two documents.
 
-    "concat" is the released LRA: u, v. "nli" adds |u - v| and u * v, the features of
-    Conneau et al., InferSent (2017), https://arxiv.org/abs/1705.02364, section 3.1.
+    "concat" is the released LRA: u, v. "match" is |u - v|, u * v: Tai et al., Tree-LSTM
+    (2015), https://arxiv.org/abs/1503.00075, equation 15. It is the same for v, u.
+
     LRA: its paper describes x1, x2, x1 * x2, x1 - x2, which no released config uses.
     """
     if comparison == "concat":
         return pooled.reshape(len(pooled), -1)
     u, v = pooled[:, 0], pooled[:, 1]
-    return jnp.concatenate([u, v, jnp.abs(u - v), u * v], axis=-1)
+    return jnp.concatenate([jnp.abs(u - v), u * v], axis=-1)
 
 
 def published_norm_placement(mixer: MixerFactory) -> str:

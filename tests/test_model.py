@@ -218,10 +218,11 @@ def test_both_documents_go_through_one_encoder(mixer):
     )
 
 
-def test_nli_adds_how_two_documents_differ_and_agree():
+def test_two_documents_stand_side_by_side_or_are_matched():
     pooled = jnp.array([[[1.0, -2.0], [3.0, 0.5]]])
     assert compared(pooled, "concat").tolist() == [[1, -2, 3, 0.5]]
-    assert compared(pooled, "nli").tolist() == [[1, -2, 3, 0.5, 2, 2.5, 3, -1]]
+    assert compared(pooled, "match").tolist() == [[2, 2.5, 3, -1]]
+    assert (compared(pooled[:, ::-1], "match") == compared(pooled, "match")).all()
 
 
 def test_values_are_pixels_scaled_to_minus_one_and_one():
