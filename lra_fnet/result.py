@@ -434,6 +434,8 @@ class SpeedResult(File):
     """Training steps, 1/s; null: not measured."""
     inference_seconds: Spread | None
     """Seconds to answer a batch; null: not measured."""
+    fnet_speed_up: Spread | None = None
+    """How many times as long as FNet's a training step takes, in turns with it."""
     peak_memory: Memory | None
     """Of one device in training; null: not measured."""
     compile_seconds: Amount | None = None

@@ -28,6 +28,13 @@ NOTE = (
     "time per example ~ length^e, fitted by least squares."
 )
 
+# Columns of the spread of what is measured in turns with FNet.
+IN_TURNS = "fnet_speed_up"
+TURNS_NOTE = (
+    "Median of rounds in which both took steps in turns, in equal batches, and the "
+    "range over the rounds. Faster, slower: in every round."
+)
+
 # The length, of those that `make speed` measures, that stands for a task.
 LENGTH_OF = {
     "listops": 2_048,
@@ -62,7 +69,7 @@ class SpeedTable:
         return ordered(self.rows["mixer"], MIXERS)
 
     def tables(self) -> list[TextTable]:
-        """Return the tables of training, inference and memory."""
+        """Return the tables of training, inference, memory, and FNet's verdicts."""
         training, inference, memory = (
             self._by_length(title, text)
             for title, text in (
@@ -73,7 +80,24 @@ class SpeedTable:
         )
         header = [*training.header, "growth"]
         rows = [[*row, self._growth(row[0])] for row in training.rows]
-        return [TextTable(training.title, header, rows, NOTE), inference, memory]
+        training = TextTable(training.title, header, rows, NOTE)
+        return [training, *self.verdicts(), inference, memory]
+
+    def verdicts(self) -> list[TextTable]:
+        """Return the table of FNet's speed-ups over the others, if any was measured."""
+        measured = self.rows.dropna(subset=[f"{IN_TURNS}.median"])
+        if measured.empty:
+            return []
+        table = self._by_length(
+            "How many times as long as FNet's a training step takes", _in_turns
+        )
+        of_mixer = dict(iter(measured.groupby("mixer")))
+        rows = [
+            [*row, verdict(of_mixer[row[0]])]
+            for row in table.rows
+            if row[0] in of_mixer
+        ]
+        return [TextTable(table.title, [*table.header, "FNet is"], rows, TURNS_NOTE)]
 
     def at_length_of(self, task: str) -> dict[str, tuple[float, float]]:
         """Return speed-up and GiB of each mixer at the length of a task."""
@@ -151,6 +175,8 @@ def speed_tables(speeds: pd.DataFrame) -> list[SpeedTable]:
         numbers = speeds[source].astype(float)
         speeds[name] = numbers.where(numbers.gt(0) & speeds["status"].eq("ok"))
     batch = speeds["batch_size"].astype(float)
+    for name, key in (("", "median"), ("_low", "low"), ("_high", "high")):
+        speeds[f"in_turns{name}"] = speeds[f"{IN_TURNS}.{key}"].astype(float)
     speeds["gib"] /= GIB
     speeds["examples_per_second"] = speeds["steps_per_second"] * batch
     speeds["seconds_per_example"] = speeds["seconds"] / batch
@@ -175,6 +201,37 @@ def _training(row: Any) -> str:
     """Return steps per second, and the batch where it is smaller than asked for."""
     batch = f" /{row.batch_size}" if row.batch_size < row.asked_batch_size else ""
     return f"{_number(row.steps_per_second)}{batch}{_ratio(row, row.speed_up)}"
+
+
+def verdict(rows: pd.DataFrame) -> str:
+    """Say at which lengths FNet is faster than a mixer, and at which slower.
+
+    Args:
+      rows: of one mixer, with the range of FNet's speed-up.
+    """
+    rows = rows.sort_values("length")
+    faster = rows.loc[rows[f"{IN_TURNS}.low"].astype(float) > 1, "length"]
+    slower = rows.loc[rows[f"{IN_TURNS}.high"].astype(float) < 1, "length"]
+    said = {"faster": faster, "slower": slower}
+    parts = [
+        word if len(lengths) == len(rows) else f"{word} at {_lengths(lengths)}"
+        for word, lengths in said.items()
+        if len(lengths)
+    ]
+    return ", ".join(parts) or "neither"
+
+
+def _lengths(lengths: pd.Series) -> str:
+    """Return lengths in a row."""
+    return ", ".join(f"{length:,}" for length in lengths)
+
+
+def _in_turns(row: Any) -> str:
+    """Return FNet's speed-up with its range."""
+    if np.isnan(row.in_turns):
+        return NONE
+    low, high = short(row.in_turns_low), short(row.in_turns_high)
+    return f"{short(row.in_turns)}{TIMES} [{low} to {high}]"
 
 
 def _inference(row: Any) -> str:

@@ -36,9 +36,15 @@ from lra_fnet.hardware import (
     usable_memory,
 )
 from lra_fnet.mixers import mixer_class, mixer_names
-from lra_fnet.result import BadFile, SpeedResult, git_commit, library_versions
+from lra_fnet.result import BadFile, SpeedResult, Spread, git_commit, library_versions
 from lra_fnet.speed.fourier import sizes
-from lra_fnet.speed.timing import Killed, in_own_process, interleaved, spread
+from lra_fnet.speed.timing import (
+    Killed,
+    in_own_process,
+    interleaved,
+    speed_ups,
+    spread,
+)
 from lra_fnet.step import Program, make_mesh
 from lra_fnet.workdir import write_text
 from tasks import Task, check_task_name
@@ -46,6 +52,7 @@ from tasks import Task, check_task_name
 LENGTHS = (512, 1024, 2048, 4096, 8192, 16384)
 RECIPE = "lra2020"  # whose sizes the models have
 BASE = "transformer"  # to which others are compared
+HOME = "fnet"  # whose steps are timed in turns with those of every other
 
 ROUNDS = 7
 SHARE = 0.2  # of the limit: what training, and what inference, may take past 2 rounds
@@ -202,15 +209,24 @@ def figures(job: Job) -> dict[str, Any]:
     changes = {"mixer": job.mixer, "train.batch_size": job.batch_size}
     try:
         workload = Workload(load_config(job.task, RECIPE, changes), job.length)
-        return measured_figures(workload, SHARE * job.limit_seconds)
+        home = load_config(job.task, RECIPE, changes | {"mixer": HOME})
+        return measured_figures(workload, home, SHARE * job.limit_seconds)
     except jax.errors.JaxRuntimeError as error:
         if not is_out_of_memory(error):
             raise
         return {"status": OUT_OF_MEMORY, "reason": str(error).splitlines()[0]}
 
 
-def measured_figures(workload: "Workload", seconds: float) -> dict[str, Any]:
-    """Return what `figures` does, in little more than twice so many seconds."""
+def measured_figures(
+    workload: "Workload", home: ConfigDict, seconds: float
+) -> dict[str, Any]:
+    """Return what `figures` does, in little more than three times so many seconds.
+
+    Args:
+      workload: of the mixer.
+      home: the config of FNet, of which a workload is made once memory was measured.
+      seconds: that each of three comparisons may take past two rounds.
+    """
     started = time.monotonic()
     needed = call_memory(workload.training)
     compile_seconds = time.monotonic() - started
@@ -220,7 +236,7 @@ def measured_figures(workload: "Workload", seconds: float) -> dict[str, Any]:
         reason = f"it needs {needed / 2**30:.1f} of {usable / 2**30:.1f} usable GiB"
         return {"status": OUT_OF_MEMORY, "reason": reason}
     train = interleaved({"train": workload.train}, ROUNDS, seconds)["train"]
-    peak = peak_memory(workload.training)  # before inference adds to it
+    peak = peak_memory(workload.training)  # before anything else adds to it
     answer = interleaved({"answer": workload.answer}, ROUNDS, seconds)["answer"]
     return {
         "status": OK,
@@ -229,16 +245,33 @@ def measured_figures(workload: "Workload", seconds: float) -> dict[str, Any]:
             [workload.steps_per_call / sample.wall for sample in train]
         ),
         "inference_seconds": spread([sample.wall for sample in answer]),
+        "fnet_speed_up": home_speed_up(workload, home, seconds),
         "peak_memory": peak,
         "compile_seconds": compile_seconds,
         "device": describe_device(workload.program.mesh),
     }
 
 
+def home_speed_up(
+    workload: "Workload", home: ConfigDict, seconds: float
+) -> dict[str, Any] | None:
+    """Return how many times as long as FNet's its training steps take, in turns.
+
+    None for FNet itself. The machine may be busier now than it was a minute ago; in
+    turns both meet the same.
+    """
+    if workload.mixer == HOME:
+        return None
+    calls = {"slow": workload.train, "fast": Workload(home, workload.length).train}
+    samples = interleaved(calls, ROUNDS, seconds, settling=1)
+    return spread(speed_ups(samples["slow"], samples["fast"]))
+
+
 class Workload:
     """A program in training on one batch of made-up examples without padding.
 
     Attributes:
+      mixer: its name.
       program: model, optimizer and devices; `changed` replaces that of the config.
       steps_per_call: of a training call, as the trainer takes on these devices.
       length: positions of an example; the config's own does not count.
@@ -251,6 +284,7 @@ class Workload:
         changed: Callable[[Program], Program] = lambda program: program,
     ):
         task, batch_size = task_facts(config), config.train.batch_size
+        self.mixer, self.length = config.mixer, length
         self.program = changed(make_program(config, task))
         at_once = examples_at_once(self.program.mesh, batch_size)
         steps = min(default_steps_per_call(self.program.mesh), MOST_STEPS_PER_CALL)
@@ -301,6 +335,7 @@ TITLES = (
     "Milliseconds to answer a batch",
     "Peak memory of a device, GiB",
     "Seconds to compile a training step",
+    "How many times as long as FNet's a training step takes, in turns with it",
 )
 
 
@@ -337,8 +372,16 @@ def texts(result: SpeedResult, base: SpeedResult | None) -> dict[str, Any]:
         f"{1e3 * answer.median:.3g}{answering}",
         f"{result.peak_memory.bytes / 2**30:.3g}",
         f"{result.compile_seconds or 0:.3g}",
+        range_text(result.fnet_speed_up),
     )
     return row | dict(zip(TITLES, figures, strict=True))
+
+
+def range_text(spread: Spread | None) -> str:
+    """Return a median with its range, nothing where there is none."""
+    if spread is None:
+        return ""
+    return f"{spread.median:.3g} [{spread.low:.3g} to {spread.high:.3g}]"
 
 
 def speeds(result: SpeedResult) -> list[float]:

@@ -47,6 +47,34 @@ def test_speed_tables_have_speed_ups_per_example_and_the_growth_with_length(tmp_
     ]
 
 
+def test_fnet_is_faster_or_slower_only_where_every_round_says_so(tmp_path):
+    def in_turns(low, median, high):
+        return {"low": low, "median": median, "high": high, "repeats": 3}
+
+    write_speed(tmp_path, made_speed("fnet", 512, 8.0))
+    for mixer, length, spread in (
+        ("local", 512, in_turns(1.5, 2.0, 2.5)),
+        ("local", 1024, in_turns(2.5, 3.0, 3.25)),
+        ("cnn", 512, in_turns(0.5, 0.75, 0.875)),
+        ("cnn", 1024, in_turns(0.9, 1.0, 1.25)),
+        ("cnn", 2048, in_turns(1.25, 1.5, 1.75)),
+        ("s5", 512, in_turns(0.9, 1.5, 1.75)),
+    ):
+        write_speed(tmp_path, made_speed(mixer, length, 1.0, fnet_speed_up=spread))
+    (found,) = read_report([tmp_path]).speeds
+    (verdicts,) = found.verdicts()
+    rows = {row[0]: row[1:] for row in verdicts.rows}
+    assert "fnet" not in rows
+    assert rows["local"] == [
+        f"2{TIMES} [1.5 to 2.5]",
+        f"3{TIMES} [2.5 to 3.25]",
+        DASH,
+        "faster",
+    ]
+    assert rows["cnn"][-1] == "faster at 2,048, slower at 512"
+    assert rows["s5"][-1] == "neither"
+
+
 def test_a_measurement_of_nothing_is_a_dash_and_no_division(tmp_path):
     write_speed(tmp_path, made_speed("transformer", 512, 0.0))
     write_speed(tmp_path, made_speed("fnet", 512, 2.0))

@@ -19,6 +19,7 @@ from lra_fnet.speed.bench import (
     device_name,
     document,
     figures,
+    home_speed_up,
     make_jobs,
     measure,
     measured_figures,
@@ -45,6 +46,9 @@ FOUND = {
     "peak_memory": {"bytes": 2**30, "method": "by hand"},
     "compile_seconds": 1.0,
 }
+
+
+HOME = load_config("image", "lra2020", TINY | {"mixer": "fnet"})
 
 
 @pytest.fixture(scope="module")
@@ -82,12 +86,15 @@ def made(**values):
 
 
 def test_a_workload_is_measured_in_training_and_inference(workload):
-    found = measured_figures(workload, 5.0)
+    found = measured_figures(workload, HOME, 5.0)
     result = made(**found)
     assert result.status == "ok" and result.reason == ""
     rate = result.train_steps_per_second
     assert 0 < rate.low <= rate.median <= rate.high
     assert result.inference_seconds.median > 0 and result.peak_memory.bytes > 0
+    turns = result.fnet_speed_up
+    assert 0 < turns.low <= turns.median <= turns.high and turns.repeats >= 2
+    assert home_speed_up(Workload(HOME, 16), HOME, 5.0) is None
     assert result.device.count == jax.local_device_count()
     before = int(workload._state.step[0])
     state, _ = workload.train()
@@ -97,7 +104,7 @@ def test_a_workload_is_measured_in_training_and_inference(workload):
 def test_a_workload_that_does_not_fit_is_out_of_memory(workload, monkeypatch):
     monkeypatch.setattr(bench, "call_memory", lambda call: 8 * 2**30)
     monkeypatch.setattr(bench, "usable_memory", lambda mesh: 2 * 2**30)
-    assert measured_figures(workload, 5.0) == {
+    assert measured_figures(workload, HOME, 5.0) == {
         "status": "out of memory",
         "reason": "it needs 8.0 of 2.0 usable GiB",
     }
@@ -223,7 +230,7 @@ def test_a_result_without_numbers_shows_its_status(status):
     empty = dict.fromkeys(
         ("train_steps_per_second", "inference_seconds", "peak_memory")
     )
-    assert document([made(status=status, **empty)]).count(f"| {status} ") == 4
+    assert document([made(status=status, **empty)]).count(f"| {status} ") == 5
 
 
 def test_results_of_the_first_schema_make_the_same_tables():
