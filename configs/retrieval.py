@@ -62,7 +62,7 @@ def quick(config: ConfigDict) -> None:
 
 
 def small(config: ConfigDict) -> None:
-    """Read every pair of the papers at hand about once."""
+    """Read every pair of the papers at hand one and a half times."""
     set_small_text(config)
     config.num_layers = 1
     config.encoder.mlp_dim = 128
@@ -70,10 +70,9 @@ def small(config: ConfigDict) -> None:
     config.encoder.pool = "first_and_mean"
     # From vectors side by side not even counts of bytes are compared in this time.
     config.encoder.comparison = "match"
-    config.schedule.learning_rate = 6e-3
-    config.train.batch_size = 16
-    config.train.num_steps = 4_000
-    config.train.eval_every = 1_000
+    config.schedule.learning_rate = 2e-3
+    config.train.num_steps = 3_000
+    config.train.eval_every = 500
     config.run.eval_batch_size = 8
 
 
