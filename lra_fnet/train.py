@@ -157,11 +157,12 @@ def _train_and_evaluate(
     # -- Steps: to restore hidden positions, if so configured; then of the task ------
     take_steps = partial(_take_steps, config, log, train_split, validation_split)
     if pretraining:
-        last_step = config.pretrain.num_steps
-        log.say(f"pre-training to step {last_step:,}: restoring hidden positions")
-        learned = take_steps(pretraining, last_step).best.params
-        phase = phase.start_from(carry_over(phase.state, learned, last_step))
-        del pretraining, learned  # to free their memory
+        last_step, best = config.pretrain.num_steps, pretraining.best
+        if step < last_step:
+            log.say(f"pre-training to step {last_step:,}: restoring hidden positions")
+            best = take_steps(pretraining, last_step).best
+        phase = phase.start_from(carry_over(phase.state, best.params, last_step))
+        del pretraining, best  # to free their memory
     program, state, best, train, flops, evaluator = take_steps(phase, num_steps)
 
     # -- Test, once ------------------------------------------------------------------
