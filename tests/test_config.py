@@ -1,8 +1,11 @@
 """Recipes, changes of single keys, what is checked, and what a config's hash is of."""
 
 import json
+from functools import partial
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from lra_fnet.config import (
@@ -17,6 +20,7 @@ from lra_fnet.config import (
     task_facts,
     with_todays_keys,
 )
+from lra_fnet.mixers import mixer_names
 from lra_fnet.rules import count_parameters
 from lra_fnet.workdir import default_workdir
 from tasks import task_names
@@ -240,6 +244,19 @@ def test_a_resolved_config_is_a_config_again():
         again = as_config(resolved)
         assert resolve(again) == resolved
         assert again.pretrain.mask_rate == 0.15
+
+
+@pytest.mark.parametrize("mixer", mixer_names())
+def test_every_mixer_can_be_pretrained(mixer):
+    config = load_config("listops", "quick", MASKED | {"mixer": mixer})
+    task = task_facts(config)
+    model = make_program(config, task, pretraining=True).model
+    inputs = jax.ShapeDtypeStruct((2, task.max_length), jnp.uint8)
+    found, params = jax.eval_shape(
+        partial(model.init_with_output, train=False), jax.random.key(0), inputs
+    )
+    assert found.outputs.shape == (2, task.max_length, task.vocab_size)
+    assert params["params"]["restore"]["bias"].shape == (task.vocab_size,)
 
 
 @pytest.mark.parametrize(
