@@ -154,8 +154,8 @@ class Restoration(NamedTuple):
 class Restorer(Classifier):
     """Restore hidden positions: the classifier's encoder, and a dense layer on top.
 
-    Amos, Berant and Gupta, Never train from scratch (2023), section 2, masked
-    objective. Each document stands for itself.
+    The masked objective of Amos, Berant and Gupta, Never train from scratch (2023),
+    https://arxiv.org/abs/2310.02980; docs/pretraining.md has the differences.
 
     Attributes:
       mask_rate: probability of a real position to be hidden, each by its own draw.
