@@ -70,6 +70,13 @@ def common_config() -> ConfigDict:
     config.train.micro_batches = 0  # parts a batch is computed in; 0: what is fastest
     config.train.eval_every = 500  # steps between validations, which select the model
 
+    # Pre-training on the inputs of the training split: docs/pretraining.md.
+    config.pretrain = ConfigDict()
+    config.pretrain.objective = "none"  # or "masked": first restore hidden positions
+    config.pretrain.num_steps = 0  # of train.num_steps; half is usual
+    config.pretrain.mask_rate = 0.15  # probability of a position; Amos et al., by task
+    config.pretrain.learning_rate = 0.0  # as the schedule's; 0: the same
+
     # Run: nothing here changes a result.
     config.run = ConfigDict()
     config.run.log_every = 100  # steps between log lines

@@ -40,6 +40,7 @@ def get_config(recipe: str = "lra2020") -> ConfigDict:
     config.every_mixer.qkv_dim = 64
     config.every_mixer.dropout_rate = 0.2
     config.optimizer.weight_decay = 0.0
+    config.pretrain.mask_rate = 0.5
     config.schedule.schedule = "lra_cosine"
     config.schedule.learning_rate = 5e-4
     config.schedule.warmup_steps = 175  # one epoch

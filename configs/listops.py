@@ -29,6 +29,7 @@ def get_config(recipe: str = "lra2020") -> ConfigDict:
     config.data.max_args = 10  # per operator, as in LRA
     config.data.min_length = 500  # tokens, excluded bound, as in LRA
     config.data.max_length = 2_000  # tokens, excluded bound, as in LRA
+    config.pretrain.mask_rate = 0.1
     recipes = {"quick": quick, "small": small, "lra2020": lra2020, "strong": strong}
     return apply_recipe(config, recipe, recipes)
 

@@ -38,6 +38,7 @@ def pathfinder_config() -> ConfigDict:
     config.data.stretch = True  # each image to 0..255, as the original
     config.encoder.pool = "mean"
     config.optimizer.weight_decay = 0.0
+    config.pretrain.mask_rate = 0.5
     config.schedule.schedule = "lra_cosine"
     config.schedule.learning_rate = 1e-3
     return config

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 from ml_collections import ConfigDict
 
 from lra_fnet.mixers import layer_names, mixer_class
-from tasks import Task, check_task_name, make_task
+from tasks import Task, check_choice, check_task_name, make_task
 
 if TYPE_CHECKING:  # the report reads configs, and needs no JAX for it
     from lra_fnet.step import Program
 
 RECIPES = ("lra2020", "strong", "small", "quick")
+PRETRAINING = ("none", "masked")
 FLAG = "--config."
 # Keys that do not change what one seed's trained model is.
 OUTSIDE_HASH = ("run", "seed", "num_seeds")
@@ -224,6 +225,8 @@ RANGES: Mapping[str, tuple[float, float | None]] = {
     "optimizer.ssm_factor": (0, None),
     "schedule.learning_rate": (0, None),
     "schedule.warmup_steps": (0, None),
+    "pretrain.num_steps": (0, None),
+    "pretrain.learning_rate": (0, None),
     "train.num_steps": (1, None),
     "train.batch_size": (1, None),
     "train.micro_batches": (0, None),
@@ -269,6 +272,7 @@ def check_config(config: ConfigDict) -> None:
             raise ValueError(f"{key} is 1; a score needs >= 2 examples")
     if config.seed + config.num_seeds > 2**32:
         raise ValueError("seed + num_seeds is more than 2^32, the number of seeds")
+    _check_pretraining(config)
     if not values["optimizer.eps"] > 0:
         raise ValueError(f"optimizer.eps is {values['optimizer.eps']}; it must be > 0")
     parts, batch_size = config.train.micro_batches, config.train.batch_size
@@ -276,6 +280,24 @@ def check_config(config: ConfigDict) -> None:
         raise ValueError(
             f"train.micro_batches is {parts}, which does not divide train.batch_size, "
             f"{batch_size}"
+        )
+
+
+def _check_pretraining(config: ConfigDict) -> None:
+    """Check objective, steps and rate of pre-training; see `check_config`."""
+    objective, steps = config.pretrain.objective, config.pretrain.num_steps
+    rate, all_steps = config.pretrain.mask_rate, config.train.num_steps
+    check_choice("pretrain.objective", objective, PRETRAINING)
+    if not 0 < rate < 1:
+        raise ValueError(f"pretrain.mask_rate is {rate}; it must be > 0 and < 1")
+    if objective == "none" and steps:
+        raise ValueError(
+            f"pretrain.num_steps is {steps} and pretrain.objective 'none'; set both"
+        )
+    if objective != "none" and not 0 < steps < all_steps:
+        raise ValueError(
+            f"pretrain.num_steps is {steps}; it must be > 0 and less than "
+            f"train.num_steps, {all_steps}, which counts them; half is usual"
         )
 
 
@@ -294,10 +316,13 @@ def task_facts(config: ConfigDict) -> Task:
 def resolve(config: ConfigDict) -> dict[str, Any]:
     """Return the config as plain values, with the mixers its layers use and no other.
 
-    A mixer added to the suite does not change the configs of the others.
+    A mixer added to the suite does not change the configs of the others; nor do the
+    settings of pre-training where there is none.
     """
     plain = json.loads(config.to_json_best_effort())
     del plain["every_mixer"]
+    if config.pretrain.objective == "none":
+        del plain["pretrain"]
     return plain | {"mixers": dict(sorted(config_mixers(config).items()))}
 
 
@@ -310,9 +335,11 @@ def as_config(resolved: Resolved) -> ConfigDict:
     """
     check_keys(resolved)
     mixers = {section(name): values for name, values in resolved["mixers"].items()}
-    config = ConfigDict({**resolved, "mixers": mixers, "every_mixer": {}}).lock()
-    check_config(config)
-    return config
+    added = recipe_config(resolved["task"], resolved["recipe"]).pretrain.to_dict()
+    config = {"pretrain": added, **resolved, "mixers": mixers, "every_mixer": {}}
+    locked = ConfigDict(config).lock()
+    check_config(locked)
+    return locked
 
 
 def check_keys(resolved: Resolved) -> None:
@@ -325,9 +352,12 @@ def check_keys(resolved: Resolved) -> None:
     if not all(resolved.get(key) for key in kept):
         raise ValueError(f"a config of another version, without {' or '.join(kept)}")
     task, recipe, mixer, hybrid = (resolved[key] for key in kept)
-    changes = {f"hybrid.{key}": value for key, value in hybrid.items()}
-    depth = {"num_layers": resolved.get("num_layers", 1)}
-    today = resolve(load_config(task, recipe, {"mixer": mixer, **changes, **depth}))
+    changes = {"mixer": mixer, "num_layers": resolved.get("num_layers", 1)}
+    changes |= {f"hybrid.{key}": value for key, value in hybrid.items()}
+    if pretrain := resolved.get("pretrain"):
+        changes["train.num_steps"] = resolved.get("train", {}).get("num_steps", 1)
+        changes |= {f"pretrain.{key}": value for key, value in pretrain.items()}
+    today = resolve(load_config(task, recipe, changes))
     found, known = dict(_leaves(resolved)), dict(_leaves(today))
     faults = [f"it lacks {key}" for key in sorted(known.keys() - found.keys())]
     faults += [f"it has {key}" for key in sorted(found.keys() - known.keys())]
@@ -437,7 +467,10 @@ def _renamed(
 
 
 def make_program(
-    config: ConfigDict, task: Task, available: Sequence[Any] | None = None
+    config: ConfigDict,
+    task: Task,
+    available: Sequence[Any] | None = None,
+    pretraining: bool = False,
 ) -> "Program":
     """Return model, optimizer and devices of a config, ready to compile.
 
@@ -447,17 +480,37 @@ def make_program(
       config: of the run.
       task: its facts.
       available: devices to choose from; by default those that JAX has here.
+      pretraining: for the steps that restore hidden positions, not for those after.
 
     Raises:
       ValueError: an unknown mixer, or a value out of its range.
     """
     from lra_fnet.hardware import examples_at_once, fastest_options
-    from lra_fnet.model import Classifier
-    from lra_fnet.optimizer import make_optimizer, make_schedule
+    from lra_fnet.metrics import classify, restore
+    from lra_fnet.optimizer import make_optimizer
     from lra_fnet.step import Program, make_mesh
 
+    schedule, first_step = _make_schedule(config, pretraining)
+    batch_size, micro_batches = config.train.batch_size, config.train.micro_batches
+    mesh = make_mesh(batch_size // max(micro_batches, 1), available)
+    return Program(
+        model=_make_model(config, task, pretraining),
+        optimizer=make_optimizer(schedule, **config.optimizer),
+        schedule=lambda step: schedule(step - first_step),
+        mesh=mesh,
+        micro_batches=micro_batches or batch_size // examples_at_once(mesh, batch_size),
+        compiler_options=fastest_options(mesh),
+        objective=restore if pretraining else classify,
+    )
+
+
+def _make_model(config: ConfigDict, task: Task, pretraining: bool) -> Any:
+    """Return the model of the task, or of pre-training, around the same encoder."""
+    from lra_fnet.model import Classifier, Restorer
+
     mixers = config_mixers(config)
-    model = Classifier(
+    make = partial(Restorer, mask_rate=config.pretrain.mask_rate)
+    return (make if pretraining else Classifier)(
         mixers=tuple(_factory(name, mixers[name]) for name in config_layers(config)),
         num_classes=task.num_classes,
         vocab_size=task.vocab_size,
@@ -465,17 +518,23 @@ def make_program(
         num_documents=task.num_documents,
         **config.encoder,
     )
-    schedule = make_schedule(**config.schedule, num_steps=config.train.num_steps)
-    batch_size, micro_batches = config.train.batch_size, config.train.micro_batches
-    mesh = make_mesh(batch_size // max(micro_batches, 1), available)
-    return Program(
-        model=model,
-        optimizer=make_optimizer(schedule, **config.optimizer),
-        schedule=schedule,
-        mesh=mesh,
-        micro_batches=micro_batches or batch_size // examples_at_once(mesh, batch_size),
-        compiler_options=fastest_options(mesh),
+
+
+def _make_schedule(config: ConfigDict, pretraining: bool) -> tuple[Any, int]:
+    """Return the learning rate over the steps of a phase, and the phase's first step.
+
+    `train.num_steps` counts both phases, so that pre-training costs no more steps.
+    """
+    from lra_fnet.optimizer import make_schedule
+
+    settings, before = config.schedule.to_dict(), config.pretrain.num_steps
+    if not pretraining:
+        num_steps = config.train.num_steps - before
+        return make_schedule(**settings, num_steps=num_steps), before
+    settings["learning_rate"] = (
+        config.pretrain.learning_rate or settings["learning_rate"]
     )
+    return make_schedule(**settings, num_steps=before), 0
 
 
 def _factory(name: str, values: Mapping[str, Any]) -> Any:

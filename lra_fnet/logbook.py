@@ -158,9 +158,15 @@ class Progress:
     """
 
     def __init__(
-        self, log: Logbook, schedule: optax.Schedule, step: int, num_steps: int
+        self,
+        log: Logbook,
+        schedule: optax.Schedule,
+        step: int,
+        num_steps: int,
+        event: str = "train",
     ):
         self._log = log
+        self._event = event
         self._schedule = schedule
         self._num_steps = num_steps
         self._open: list[tuple[Sums, jax.Array]] = []
@@ -212,7 +218,7 @@ class Progress:
             "seconds": seconds,
             "steady": self._steady,
         }
-        self._log.write("train", step, values)
+        self._log.write(self._event, step, values)
         self._log.say(self._line(step, sums, learning_rate, rate))
         self._log.advance(step)
         self._reported_step, self._steady = step, True

@@ -1,6 +1,7 @@
 """Metrics as sums: added over batches, steps and devices, divided once at the end."""
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import flax.struct
@@ -9,19 +10,26 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from lra_fnet.model import Restoration
+
 # Floats of one shape, on the device or fetched from it; JAX rebuilds its trees with
 # placeholders of other types in the same places.
 Values = Any
 
+# What a run minimizes: from outputs, labels and weights of a batch to sums and answers.
+Objective = Callable[
+    [Any, Int[Array, "b"], Float[Array, "b"]], tuple["Sums", Int[Array, "b"]]
+]
+
 
 @flax.struct.dataclass
 class Sums:
-    """Weighted sums over examples.
+    """Weighted sums over examples, or over hidden positions.
 
     Attributes:
-      loss: sum of cross entropies in nats.
+      loss: sum of cross entropies in nats, or of errors of values.
       correct: weighted number of right answers.
-      weight: sum of weights, the number of examples.
+      weight: sum of weights, the number of examples or positions.
     """
 
     loss: Values
@@ -33,7 +41,7 @@ class Sums:
         return jax.tree.map(operator.add, self, other)
 
     def mean_loss(self) -> Values:
-        """Return the mean cross entropy in nats."""
+        """Return the mean cross entropy in nats, or the mean error."""
         return self.loss / self.weight
 
     def accuracy(self) -> Values:
@@ -63,3 +71,31 @@ def classification_sums(
         correct=jnp.sum(correct * weight),
         weight=jnp.sum(weight),
     )
+
+
+def classify(
+    logits: Float[Array, "b c"], labels: Int[Array, "b"], weight: Float[Array, "b"]
+) -> tuple[Sums, Int[Array, "b"]]:
+    """Return the sums of a batch and its answers: the objective of the tasks."""
+    return classification_sums(logits, labels, weight), jnp.argmax(logits, axis=-1)
+
+
+def restore(
+    found: Restoration, labels: Int[Array, "b"], weight: Float[Array, "b"]
+) -> tuple[Sums, Int[Array, "b"]]:
+    """Return the sums over hidden positions: the objective of pre-training.
+
+    Cross entropy of ids; of values the absolute error, and as right answers 1 less the
+    error as a share of their range. Labels are not looked at, and no answers given.
+    """
+    weight = found.hidden * weight.reshape(-1, *[1] * (found.hidden.ndim - 1))
+    if jnp.issubdtype(found.targets.dtype, jnp.floating):
+        loss = jnp.abs(found.outputs[..., 0] - found.targets)
+        correct = jnp.maximum(0.0, 1 - loss / 2)
+    else:
+        loss = optax.softmax_cross_entropy_with_integer_labels(
+            found.outputs, found.targets
+        )
+        correct = jnp.argmax(found.outputs, axis=-1) == found.targets
+    sums = (jnp.sum(each * weight) for each in (loss, correct, jnp.ones_like(weight)))
+    return Sums(*sums), jnp.zeros_like(labels)

@@ -4,18 +4,20 @@
     -> N x (mixer, residual, norm, MLP, residual, norm) -> pool -> dense layers
 
 Two documents are read by the same encoder, one after the other, and compared by the
-dense layers.
+dense layers. In pre-training a dense layer per position restores what was hidden.
 
 b, l, d are batch, length and width throughout; mask is True on real tokens.
 """
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, UInt
+from jaxtyping import Array, Bool, Float, Shaped, UInt
 
 MixerFactory = Callable[..., nn.Module]
 
@@ -106,6 +108,20 @@ class Classifier(nn.Module):
 
     def _pooled(self, inputs: UInt[Array, "b l"], train: bool) -> Float[Array, "b d"]:
         """Return a vector for every document."""
+        x, mask = self._encoded(inputs, train)
+        if self.pool == "mean":
+            return masked_mean(x, mask)
+        if self.pool == "first_and_mean":
+            return jnp.concatenate([x[:, 0], masked_mean(x, mask)], axis=-1)
+        return x[:, 0]
+
+    def _encoded(
+        self,
+        inputs: UInt[Array, "b l"],
+        train: bool,
+        hidden: Bool[Array, "b l"] | None = None,
+    ) -> tuple[Float[Array, "b l d"], Bool[Array, "b l"]]:
+        """Return a vector for every position, and which are real, hidden or not."""
         mask = _real_tokens(inputs, self.pad_id)
         x = Embedder(
             vocab_size=self.vocab_size,
@@ -114,7 +130,7 @@ class Classifier(nn.Module):
             positions=self.positions,
             has_cls=self.pool == "cls",
             dtype=self.dtype,
-        )(inputs)
+        )(inputs, hidden)
         if self.pool == "cls":
             mask = jnp.roll(mask, 1, axis=1).at[:, 0].set(True)
         x = Encoder(
@@ -124,15 +140,73 @@ class Classifier(nn.Module):
             norm_placement=self.norm_placement,
             padding=self.padding,
         )(x, mask, train)
-        if self.pool == "mean":
-            return masked_mean(x, mask)
-        if self.pool == "first_and_mean":
-            return jnp.concatenate([x[:, 0], masked_mean(x, mask)], axis=-1)
-        return x[:, 0]
+        return x, mask
+
+
+class Restoration(NamedTuple):
+    """What pre-training compares: what was restored, and what was there.
+
+    Attributes:
+      outputs: logits of all ids, or one number, at every position.
+      targets: ids, or their values in [-1, 1] where these are the inputs.
+      hidden: where the encoder could not see the target.
+    """
+
+    outputs: Float[Array, "b *documents l v"]
+    targets: Shaped[Array, "b *documents l"]
+    hidden: Bool[Array, "b *documents l"]
+
+
+class Restorer(Classifier):
+    """Restore hidden positions: the classifier's encoder, and a dense layer on top.
+
+    The masked objective of Amos, Berant and Gupta, Never train from scratch (2023),
+    https://arxiv.org/abs/2310.02980; docs/pretraining.md has the differences.
+
+    Attributes:
+      mask_rate: probability of a real position to be hidden, each by its own draw.
+    """
+
+    mask_rate: float
+
+    @nn.compact
+    def __call__(  # type: ignore[override]
+        self, inputs: UInt[Array, "b *documents l"], train: bool
+    ) -> Restoration:
+        """Hide positions, by the step's key in training and else always the same."""
+        ids = inputs.reshape(-1, inputs.shape[-1])
+        hidden = self._draw(ids, train)
+        x, _ = self._encoded(ids, train, hidden)
+        if self.pool == "cls":  # its slot has moved every id by one
+            x = jnp.roll(x, -1, axis=1)
+        numbers = self.inputs == "values"
+        head = nn.Dense(1 if numbers else self.vocab_size, name="restore")
+        return Restoration(
+            outputs=head(x.astype(jnp.float32)).reshape(*inputs.shape, -1),
+            targets=as_values(inputs, self.vocab_size) if numbers else inputs,
+            hidden=hidden.reshape(inputs.shape),
+        )
+
+    def _draw(self, ids: UInt[Array, "n l"], train: bool) -> Bool[Array, "n l"]:
+        """Return which positions to hide: none that is padding."""
+        key = self.make_rng("dropout") if train else jax.random.key(0)
+        # By content, so that in a validation no batch size matters.
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, ids.sum(1, jnp.uint32))
+        draw = jax.vmap(
+            lambda key: jax.random.bernoulli(key, self.mask_rate, ids[0].shape)
+        )
+        hidden = draw(keys) & _real_tokens(ids, self.pad_id)
+        if self.pool == "cls":  # which the last id makes room for
+            hidden = hidden.at[:, -1].set(False)
+        return hidden
 
 
 class Embedder(nn.Module):
-    """Map ids to vectors, prepend the CLS slot if there is one, add positions."""
+    """Map ids to vectors, prepend the CLS slot if there is one, add positions.
+
+    One learned vector stands for every hidden id. Where inputs are values that is what
+    a second input channel with the mask bit comes to: the dense layer of (0, 1).
+    """
 
     vocab_size: int
     inputs: str
@@ -142,9 +216,14 @@ class Embedder(nn.Module):
     dtype: str
 
     @nn.compact
-    def __call__(self, inputs: UInt[Array, "b l"]) -> Float[Array, "b l d"]:
+    def __call__(
+        self, inputs: UInt[Array, "b l"], hidden: Bool[Array, "b l"] | None = None
+    ) -> Float[Array, "b l d"]:
         """Return vectors of dtype `dtype`, as many as there are ids."""
         x = self._vectors(inputs)
+        if hidden is not None:
+            vector = self.param("mask", nn.initializers.normal(1.0), (self.width,))
+            x = jnp.where(hidden[..., None], vector, x)
         if self.has_cls:
             # LRA: its CLS slot makes l + 1 positions, a length that FFTs and blocks
             # do not like (2,001; 4,001 is prime). Here it takes the first of the l
@@ -158,8 +237,7 @@ class Embedder(nn.Module):
     def _vectors(self, inputs: UInt[Array, "b l"]) -> Float[Array, "b l d"]:
         """Look up a vector per id, or map its value by a dense layer."""
         if self.inputs == "values":
-            middle = (self.vocab_size - 1) / 2
-            values = (inputs.astype(jnp.float32) - middle) / middle
+            values = as_values(inputs, self.vocab_size)
             return nn.Dense(self.width, name="values")(values[..., None])
         shape = (self.vocab_size, self.width)
         return self.param("tokens", nn.initializers.normal(1.0), shape)[inputs]
@@ -266,6 +344,12 @@ def compared(pooled: Float[Array, "b 2 d"], comparison: str) -> Float[Array, "b 
         return pooled.reshape(len(pooled), -1)
     u, v = pooled[:, 0], pooled[:, 1]
     return jnp.concatenate([jnp.abs(u - v), u * v], axis=-1)
+
+
+def as_values(ids: UInt[Array, "*shape"], vocab_size: int) -> Float[Array, "*shape"]:
+    """Return ids that are quantities as numbers in [-1, 1]."""
+    middle = (vocab_size - 1) / 2
+    return (ids.astype(jnp.float32) - middle) / middle
 
 
 def published_norm_placement(mixer: MixerFactory) -> str:

@@ -29,6 +29,7 @@ FAILURE_FILE = "failure.json"
 PREDICTIONS_FILE = "test_predictions.npy"
 CORRECT_FILE = "test_correct.npy"
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")
+BEFORE = "pretrain_"  # what names of events begin with in pre-training
 LARGEST = 2**53  # whole numbers up to here are the same in every JSON reader
 
 
@@ -278,9 +279,9 @@ class Point(Record):
     step: Count
     """Training steps so far."""
     loss: Number | None = None
-    """Mean cross-entropy, nats."""
+    """Mean cross-entropy, nats; mean error of restored values, in [-1, 1]."""
     accuracy: Share
-    """Share of right answers."""
+    """Share of right answers; of restored values, 1 less the mean error / 2."""
 
 
 class Curves(Record):
@@ -290,6 +291,19 @@ class Curves(Record):
     """On training batches, mean since the point before."""
     validation: Annotated[list[Point], Field(title="a list of points")] = []
     """On the validation split."""
+
+
+class Pretraining(Record):
+    """The first steps, which restored hidden positions; its points are over these."""
+
+    objective: Text
+    """What was learned: masked."""
+    steps: Count
+    """How many of the run's steps."""
+    validation: Point
+    """On the validation inputs, with the parameters that were best and went on."""
+    curves: Curves = Curves()
+    """Over these steps."""
 
 
 class Result(File):
@@ -360,7 +374,9 @@ class Result(File):
     finished: Text | None = None
     """When the run ended, UTC, such as 2026-01-31T12:00:00+00:00."""
     curves: Curves = Curves()
-    """Over the run."""
+    """Over the run, without pre-training."""
+    pretraining: Pretraining | None = None
+    """The first steps of a run that was pre-trained on the task's training inputs."""
 
 
 class Failure(File):
@@ -611,10 +627,8 @@ def seed_result(
         versions=library_versions(),
         commit=git_commit(),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        curves=Curves(
-            train=_curve(records, "train", row),
-            validation=_curve(records, "validation", row),
-        ),
+        curves=_curves(records, row),
+        **_pretraining(records, config, row),
         **own,
     )
 
@@ -623,12 +637,39 @@ def _seconds(records: Sequence[Mapping[str, Any]]) -> Seconds:
     """Add up the time of all processes that worked on the run."""
 
     def total(key: str, *events: str) -> float:
-        return sum(r.get(key, 0.0) for r in records if r["event"] in events)
+        names = [event.removeprefix(BEFORE) for event in (r["event"] for r in records)]
+        pairs = zip(records, names, strict=True)
+        return sum(r.get(key, 0.0) for r, name in pairs if name in events)
 
     return Seconds(
         compile=total("compile_seconds", "compile", "validation", "test"),
         train=total("seconds", "train"),
         evaluate=total("seconds", "validation", "test"),
+    )
+
+
+def _pretraining(
+    records: Sequence[Mapping[str, Any]], config: Mapping[str, Any], row: int
+) -> dict[str, Any]:
+    """Return the field about pre-training, if there was any."""
+    if "pretrain" not in config:
+        return {}
+    curves = _curves(records, row, BEFORE)
+    settings = config["pretrain"]
+    found = Pretraining(
+        objective=settings["objective"],
+        steps=settings["num_steps"],
+        validation=max(curves.validation, key=lambda point: point.accuracy),
+        curves=curves,
+    )
+    return {"pretraining": found}
+
+
+def _curves(records: Sequence[Mapping[str, Any]], row: int, prefix: str = "") -> Curves:
+    """Return the learning curves of one seed."""
+    return Curves(
+        train=_curve(records, f"{prefix}train", row),
+        validation=_curve(records, f"{prefix}validation", row),
     )
 
 
@@ -764,6 +805,12 @@ def _remarks(result: Result) -> Iterator[str]:
             f"  compiled in {result.seconds.compile:.0f} s, trained in "
             f"{result.seconds.train:.0f} s, evaluated in "
             f"{result.seconds.evaluate:.0f} s"
+        )
+    if result.pretraining:
+        yield (
+            f"  pre-trained for {result.pretraining.steps:,} of the "
+            f"{result.steps:,} steps, to a loss of "
+            f"{result.pretraining.validation.loss:.4f}"
         )
     yield f"  data: {result.data.source}, checksum {result.data.checksum[:12]}"
     if result.data.source == "sample":

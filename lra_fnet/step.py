@@ -9,10 +9,11 @@ import collections
 import dataclasses
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import flax.struct
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +25,7 @@ from jaxtyping import Array, Float, Int, PyTree, Shaped
 from lra_fnet.dropout import dropout_key
 from lra_fnet.hardware import tracing_for
 from lra_fnet.hosts import put
-from lra_fnet.metrics import Sums, classification_sums
+from lra_fnet.metrics import Objective, Sums, classify
 from lra_fnet.optimizer import descent_direction
 
 # An array; JAX rebuilds its trees with placeholders of other types in the same places.
@@ -90,6 +91,7 @@ class Program:
       mesh: one axis, "data", over which batches are split.
       micro_batches: parts a batch is computed in, one after the other.
       compiler_options: what XLA is told, as pairs of name and value.
+      objective: what is minimized, as its mean over what it weighs.
     """
 
     model: nn.Module
@@ -98,6 +100,7 @@ class Program:
     mesh: Mesh
     micro_batches: int = 1
     compiler_options: tuple[tuple[str, str], ...] = ()
+    objective: Objective = classify
 
     def compile(self, lowered: jax.stages.Lowered) -> jax.stages.Compiled:
         """Compile `train` or `evaluate`, lowered, with the options of this program."""
@@ -178,8 +181,8 @@ class Program:
         key = jax.random.fold_in(key, jax.lax.axis_index("data"))
 
         def loss(params, part, key):
-            logits = self._logits(params, inputs[part], key)
-            sums = classification_sums(logits, labels[part], jnp.ones(len(part)))
+            outputs = self._outputs(params, inputs[part], key)
+            sums, _ = self.objective(outputs, labels[part], jnp.ones(len(part)))
             return sums.loss / num_examples, sums
 
         gradient = jax.grad(loss, has_aux=True)
@@ -188,6 +191,10 @@ class Program:
         else:
             gradients, sums = self._accumulated(gradient, state.params, batch, key)
         gradients, sums = jax.lax.psum((gradients, sums), "data")
+        if self.objective is not classify:
+            # How many positions a batch hides is known once all its parts are added.
+            share = num_examples / jnp.maximum(sums.weight, 1.0)
+            gradients = jax.tree.map(lambda gradient: gradient * share, gradients)
         gradients = descent_direction(gradients)
         updates, opt_state = self.optimizer.update(
             gradients, state.opt_state, state.params
@@ -195,17 +202,14 @@ class Program:
         params = optax.apply_updates(state.params, updates)
         return TrainState(state.step + 1, params, opt_state, state.key), sums
 
-    def _logits(
+    def _outputs(
         self, params: PyTree, inputs: Shaped[Array, "b ..."], key: Any = None
-    ) -> Float[Array, "b c"]:
+    ) -> Any:
         """Apply the model, with dropout if there is a key for it."""
         train = key is not None
         rngs = {"dropout": dropout_key(key)} if train else None
         with tracing_for(self.mesh):
-            logits = self.model.apply(
-                {"params": params}, inputs, train=train, rngs=rngs
-            )
-        return cast(Array, logits)
+            return self.model.apply({"params": params}, inputs, train=train, rngs=rngs)
 
     def _accumulated(self, gradient, params, batch, key):
         """Add the gradients of `micro_batches` parts of the batch."""
@@ -247,9 +251,9 @@ class Program:
         """Evaluate this device's share of each batch."""
 
         def one_seed(params, batch, weight):
-            logits = self._logits(params, inputs[batch])
-            sums = classification_sums(logits, labels[batch], weight)
-            return jax.lax.psum(sums, "data"), jnp.argmax(logits, axis=-1)
+            outputs = self._outputs(params, inputs[batch])
+            sums, answers = self.objective(outputs, labels[batch], weight)
+            return jax.lax.psum(sums, "data"), answers
 
         def body(sums, batch_and_weight):
             step_sums, answers = _over_seeds(lambda p: one_seed(p, *batch_and_weight))(
@@ -276,6 +280,19 @@ def keep_best(best: Best, state: TrainState, accuracy: Float[Array, "s"]) -> Bes
 
     new = Best(state.params, state.step, accuracy)
     return jax.tree.map(choose_if_better, new, best)
+
+
+def carry_over(fresh: TrainState, params: PyTree, step: int) -> TrainState:
+    """Return a fresh state at a later step with what another model has learned.
+
+    Parameters of the same path are taken over: the encoder's. Those of the head stay
+    fresh, and what served to hide positions is dropped.
+    """
+    learned = flax.traverse_util.flatten_dict(params)
+    own = flax.traverse_util.flatten_dict(fresh.params)
+    kept = {path: learned.get(path, leaf) for path, leaf in own.items()}
+    params = flax.traverse_util.unflatten_dict(kept)
+    return TrainState(fresh.step + step, params, fresh.opt_state, fresh.key)
 
 
 def make_mesh(batch_size: int, available: Sequence[jax.Device] | None = None) -> Mesh:

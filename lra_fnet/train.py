@@ -8,10 +8,10 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +52,7 @@ from lra_fnet.logbook import (
 )
 from lra_fnet.metrics import Sums
 from lra_fnet.result import (
+    BEFORE,
     FAILURE_FILE,
     Result,
     Score,
@@ -62,7 +63,14 @@ from lra_fnet.result import (
     write_result,
 )
 from lra_fnet.rules import check_rules, repeat_command
-from lra_fnet.step import Best, Program, keep_best
+from lra_fnet.step import (
+    Best,
+    DeviceSplit,
+    Program,
+    TrainState,
+    carry_over,
+    keep_best,
+)
 from lra_fnet.workdir import FolderLock, WorkdirError, claim
 from tasks import DataError, make_task
 
@@ -128,15 +136,16 @@ def _train_and_evaluate(
     )
 
     # -- State: fresh, or from the newest checkpoint ---------------------------------
-    state = program.init(jnp.array(seeds), train_split.inputs)
-    parameters = sum(p[0].size for p in jax.tree.leaves(state.params))
+    begin = partial(_begin, seeds=seeds, inputs=train_split.inputs, stack=stack)
+    phase = begin("", program, workdir)
+    parameters = sum(p[0].size for p in jax.tree.leaves(phase.state.params))
     rules = check_rules(config, task, parameters, parity)
-    best = Best.before_training(state)
-    checkpoints = stack.enter_context(Checkpoints(workdir))
-    restored = checkpoints.restore(like=Snapshot(state, best))
-    if restored:
-        state, best = restored.state, restored.best
-    step, num_steps = int(state.step[0]), config.train.num_steps
+    step, num_steps = phase.step, config.train.num_steps
+    pretraining = None
+    if step < config.pretrain.num_steps:
+        restorer = make_program(config, task, pretraining=True)
+        pretraining = begin(BEFORE, restorer, workdir / "pretraining")
+        step = pretraining.step
     log = stack.enter_context(
         Logbook(workdir, step, num_steps, config.run.tensorboard)
         if hosts.is_first()
@@ -145,70 +154,23 @@ def _train_and_evaluate(
     if step:
         log.say(f"resuming from step {step:,} of {num_steps:,} in {workdir}")
 
-    # -- Compile ---------------------------------------------------------------------
-    compile_started = time.monotonic()
-    steps_per_call = config.run.steps_per_call or default_steps_per_call(program.mesh)
-    indices_of_call = partial(
-        call_indices,
-        seeds,
-        max_steps=steps_per_call,
-        batch_size=config.train.batch_size,
-        num_examples=len(train_split.labels),
-    )
-    call = (state, *train_split, indices_of_call(0, 1), np.int32(1))
-    fastest = program.micro_batches
-    program, train, flops = compile_training(
-        program, call, fixed=config.train.micro_batches > 0
-    )
-    if program.micro_batches > fastest:
-        log.say(f"to fit memory, each batch is {program.micro_batches} micro-batches")
-    evaluator = Evaluator(program, config.run.eval_batch_size)
-    evaluator.compile(state.params, validation_split)
-    evaluator.take_seconds()
-    log.write("compile", step, {"compile_seconds": time.monotonic() - compile_started})
-
-    # -- Steps -----------------------------------------------------------------------
-    progress = Progress(log, program.schedule, step, num_steps)
-    ahead: collections.deque[jax.Array] = collections.deque()
-    with hosts.StopSignals() as signals:
-        stop = hosts.AgreedStop(signals, program.mesh, CALLS_AHEAD)
-        while step < num_steps:
-            count = min(steps_per_call, _next_stop(step, config) - step)
-            indices = indices_of_call(step, count)
-            state, sums, bad_step = train(state, *train_split, indices, np.int32(count))
-            step += count
-            progress.add(sums, bad_step)
-            ahead.append(bad_step)
-            if len(ahead) > CALLS_AHEAD:
-                ahead.popleft().block_until_ready()
-            stopped_by = stop.after_call()
-
-            last = step == num_steps
-            evaluate = last or step % config.train.eval_every == 0
-            save = last or step % config.run.checkpoint_every == 0 or stopped_by
-            if evaluate or save or step % config.run.log_every == 0:
-                progress.end(step)
-            if evaluate or save:
-                progress.flush()  # raises before anything that is not finite is saved
-            if evaluate:
-                sums, _ = evaluator(state.params, validation_split)
-                best = keep_best(best, state, jnp.asarray(sums.accuracy()))
-                _log_validation(log, step, sums, best, evaluator.take_seconds())
-            if save:
-                checkpoints.save(step, Snapshot(state, best))
-            if evaluate or save:
-                progress.restart_clock()
-            if stopped_by and not last:
-                hosts.together(checkpoints.wait)
-                raise Interrupted(stopped_by, step)
-    hosts.together(checkpoints.wait)
+    # -- Steps: to restore hidden positions, if so configured; then of the task ------
+    take_steps = partial(_take_steps, config, log, train_split, validation_split)
+    if pretraining:
+        last_step, best = config.pretrain.num_steps, pretraining.best
+        if step < last_step:
+            log.say(f"pre-training to step {last_step:,}: restoring hidden positions")
+            best = take_steps(pretraining, last_step).best
+        phase = phase.start_from(carry_over(phase.state, best.params, last_step))
+        del pretraining, best  # to free their memory
+    program, state, best, train, flops, evaluator = take_steps(phase, num_steps)
 
     # -- Test, once ------------------------------------------------------------------
     test, answers = evaluator(best.params, test_split)
     test_last = test
     if (np.asarray(best.step) < num_steps).any():
         test_last, _ = evaluator(state.params, test_split)
-    log.write("test", step, evaluator.take_seconds())
+    log.write("test", num_steps, evaluator.take_seconds())
     if not hosts.is_first():
         return []
 
@@ -248,6 +210,142 @@ def _train_and_evaluate(
         write_result(folder, result, answers[row], correct)
         results.append(result)
     return results
+
+
+class Phase(NamedTuple):
+    """The steps with one objective, and where they stand.
+
+    Attributes:
+      prefix: of the names of its events in the logbook.
+      program: what computes.
+      checkpoints: of these steps alone.
+      state, best: after the steps so far.
+    """
+
+    prefix: str
+    program: Program
+    checkpoints: Checkpoints
+    state: TrainState
+    best: Best
+
+    @property
+    def step(self) -> int:
+        """Return the number of steps taken, of all phases."""
+        return int(self.state.step[0])
+
+    def start_from(self, state: TrainState) -> "Phase":
+        """Return the phase before its first step, from another state."""
+        return self._replace(state=state, best=Best.before_training(state))
+
+
+class Trained(NamedTuple):
+    """What a phase ends with.
+
+    Attributes:
+      program: what computed, in the micro-batches that fit.
+      state, best: after the last step.
+      train: the compiled call.
+      flops: operations of a step of all seeds.
+      evaluator: compiled for the validation split.
+    """
+
+    program: Program
+    state: TrainState
+    best: Best
+    train: jax.stages.Compiled
+    flops: dict[str, float | None]
+    evaluator: Evaluator
+
+
+def _begin(
+    prefix: str,
+    program: Program,
+    folder: Path,
+    seeds: Sequence[int],
+    inputs: jax.Array,
+    stack: contextlib.ExitStack,
+) -> Phase:
+    """Return a phase at its newest checkpoint below a folder, or else fresh."""
+    state = program.init(jnp.array(seeds), inputs)
+    best = Best.before_training(state)
+    checkpoints = stack.enter_context(Checkpoints(folder))
+    restored = checkpoints.restore(like=Snapshot(state, best)) or Snapshot(state, best)
+    return Phase(prefix, program, checkpoints, restored.state, restored.best)
+
+
+def _take_steps(
+    config: ConfigDict,
+    log: Logbook,
+    train_split: DeviceSplit,
+    validation_split: DeviceSplit,
+    phase: Phase,
+    num_steps: int,
+) -> Trained:
+    """Compile, and train from where a phase stands to the step that ends it."""
+    prefix, program, checkpoints, state, best = phase
+    step, seeds = phase.step, seeds_of(config)
+
+    # -- Compile ---------------------------------------------------------------------
+    compile_started = time.monotonic()
+    steps_per_call = config.run.steps_per_call or default_steps_per_call(program.mesh)
+    indices_of_call = partial(
+        call_indices,
+        seeds,
+        max_steps=steps_per_call,
+        batch_size=config.train.batch_size,
+        num_examples=len(train_split.labels),
+    )
+    call = (state, *train_split, indices_of_call(0, 1), np.int32(1))
+    fastest = program.micro_batches
+    program, train, flops = compile_training(
+        program, call, fixed=config.train.micro_batches > 0
+    )
+    if program.micro_batches > fastest:
+        log.say(f"to fit memory, each batch is {program.micro_batches} micro-batches")
+    evaluator = Evaluator(program, config.run.eval_batch_size)
+    evaluator.compile(state.params, validation_split)
+    evaluator.take_seconds()
+    log.write("compile", step, {"compile_seconds": time.monotonic() - compile_started})
+
+    # -- Steps -----------------------------------------------------------------------
+    all_steps, event = config.train.num_steps, f"{prefix}train"
+    progress = Progress(log, program.schedule, step, all_steps, event)
+    ahead: collections.deque[jax.Array] = collections.deque()
+    with hosts.StopSignals() as signals:
+        stop = hosts.AgreedStop(signals, program.mesh, CALLS_AHEAD)
+        while step < num_steps:
+            count = min(steps_per_call, _next_stop(step, num_steps, config) - step)
+            indices = indices_of_call(step, count)
+            state, sums, bad_step = train(state, *train_split, indices, np.int32(count))
+            step += count
+            progress.add(sums, bad_step)
+            ahead.append(bad_step)
+            if len(ahead) > CALLS_AHEAD:
+                ahead.popleft().block_until_ready()
+            stopped_by = stop.after_call()
+
+            last = step == num_steps
+            evaluate = last or step % config.train.eval_every == 0
+            save = last or step % config.run.checkpoint_every == 0 or stopped_by
+            if evaluate or save or step % config.run.log_every == 0:
+                progress.end(step)
+            if evaluate or save:
+                progress.flush()  # raises before anything that is not finite is saved
+            if evaluate:
+                sums, _ = evaluator(state.params, validation_split)
+                best = keep_best(best, state, jnp.asarray(sums.accuracy()))
+                seconds = evaluator.take_seconds()
+                _log_validation(log, f"{prefix}validation", step, sums, best, seconds)
+            if save:
+                checkpoints.save(step, Snapshot(state, best))
+            if evaluate or save:
+                progress.restart_clock()
+            if stopped_by and step < all_steps:
+                hosts.together(checkpoints.wait)
+                raise Interrupted(stopped_by, step)
+    hosts.together(checkpoints.wait)
+
+    return Trained(program, state, best, train, flops, evaluator)
 
 
 @contextlib.contextmanager
@@ -369,7 +467,7 @@ def _step_flops(
     }
 
 
-def _next_stop(step: int, config: ConfigDict) -> int:
+def _next_stop(step: int, num_steps: int, config: ConfigDict) -> int:
     """Return the next step after which the host has something to do."""
     periods = (
         config.run.log_every,
@@ -377,7 +475,7 @@ def _next_stop(step: int, config: ConfigDict) -> int:
         config.run.checkpoint_every,
     )
     stops = [(step // period + 1) * period for period in periods]
-    return min(*stops, config.train.num_steps)
+    return min(*stops, num_steps)
 
 
 def _score(sums: Sums, row: int, step: int) -> Score:
@@ -394,12 +492,17 @@ def _validation_score(records: list[Record], row: int, step: int) -> Score:
 
 
 def _log_validation(
-    log: Logbook, step: int, sums: Sums, best: Best, seconds: dict[str, float]
+    log: Logbook,
+    event: str,
+    step: int,
+    sums: Sums,
+    best: Best,
+    seconds: dict[str, float],
 ) -> None:
     """Record a validation and print it beside the best so far."""
     accuracy, best_accuracy = sums.accuracy(), np.asarray(best.accuracy)
     log.write(
-        "validation",
+        event,
         step,
         {
             "loss": sums.mean_loss(),
@@ -409,8 +512,9 @@ def _log_validation(
             **seconds,
         },
     )
+    name = event.replace("_", " ")
     log.say(
-        f"validation at step {step}: loss {np.mean(sums.mean_loss()):.4f}"
+        f"{name} at step {step}: loss {np.mean(sums.mean_loss()):.4f}"
         f"  accuracy {100 * np.mean(accuracy):.2f} %"
         f"  (best {100 * np.mean(best_accuracy):.2f} %)"
     )

@@ -2,8 +2,11 @@
 
 import json
 import shlex
+from functools import partial
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from lra_fnet.config import (
@@ -19,10 +22,13 @@ from lra_fnet.config import (
     task_facts,
     with_todays_keys,
 )
+from lra_fnet.mixers import mixer_names
 from lra_fnet.rules import count_parameters
 from lra_fnet.workdir import default_workdir
 from tasks import task_names
 from tiny_runs import ROOT
+
+MASKED = {"pretrain.objective": "masked", "pretrain.num_steps": 100}
 
 
 @pytest.mark.parametrize("task", task_names())
@@ -118,6 +124,12 @@ def test_a_mixer_of_another_package_is_changed_by_its_modules_name():
         ({"run.tensorboard": "ja"}, "it must be true or false"),
         ({"hybrid.num_layers": 9}, "hybrid.num_layers is 9; choose from 0 to 2"),
         ({"train.micro_batches": 3}, "does not divide train.batch_size, 16"),
+        ({"pretrain.objective": "maskd"}, "'maskd'; did you mean 'masked'?"),
+        ({"pretrain.num_steps": 5}, "is 5 and pretrain.objective 'none'; set both"),
+        (MASKED | {"pretrain.num_steps": 0}, "num_steps is 0; it must be > 0 and less"),
+        (MASKED | {"pretrain.num_steps": 600}, "less than train.num_steps, 600"),
+        (MASKED | {"pretrain.mask_rate": 0.0}, "mask_rate is 0.0; it must be > 0 and"),
+        (MASKED | {"pretrain.mask_rate": 1.0}, "mask_rate is 1.0; it must be > 0 and"),
     ],
 )
 def test_a_wrong_key_or_value_is_named(changes, expected):
@@ -185,6 +197,23 @@ def test_a_later_key_at_its_earlier_value_is_no_new_config():
     assert config_hash(resolve(other)) != config_hash(config)
 
 
+def test_settings_of_pretraining_are_in_the_hash_where_there_is_some():
+    plain = resolve(load_config("listops", "quick"))
+    assert "pretrain" not in plain  # as in results from before there was any
+    idle = load_config("listops", "quick", {"pretrain.mask_rate": 0.3})
+    assert resolve(idle) == plain
+    hashes = {
+        config_hash(resolve(load_config("listops", "quick", MASKED | {key: value})))
+        for key, value in (
+            ("pretrain.num_steps", 300),
+            ("pretrain.num_steps", 301),
+            ("pretrain.mask_rate", 0.3),
+            ("pretrain.learning_rate", 0.3),
+        )
+    }
+    assert len(hashes | {config_hash(plain)}) == 5
+
+
 def test_mixers_that_no_layer_uses_are_not_in_the_hash():
     plain = resolve(load_config("listops", "lra2020"))
     changed = {"mixers.linformer.rank": 3}
@@ -209,9 +238,49 @@ def test_todays_code_gives_the_config_of_a_result_that_is_kept(path):
 
 
 def test_a_resolved_config_is_a_config_again():
-    config = load_config("text", "quick", {"hybrid.num_layers": 1, "seed": 3})
-    resolved = resolve(config)
-    assert resolve(as_config(resolved)) == resolved
+    for more in ({}, MASKED, MASKED | {"train.num_steps": 101}):
+        config = load_config(
+            "text", "quick", {"hybrid.num_layers": 1, "seed": 3} | more
+        )
+        resolved = resolve(config)
+        again = as_config(resolved)
+        assert resolve(again) == resolved
+        assert again.pretrain.mask_rate == 0.15
+
+
+@pytest.mark.parametrize("mixer", mixer_names())
+def test_every_mixer_can_be_pretrained(mixer):
+    config = load_config("listops", "quick", MASKED | {"mixer": mixer})
+    task = task_facts(config)
+    model = make_program(config, task, pretraining=True).model
+    inputs = jax.ShapeDtypeStruct((2, task.max_length), jnp.uint8)
+    found, params = jax.eval_shape(
+        partial(model.init_with_output, train=False), jax.random.key(0), inputs
+    )
+    assert found.outputs.shape == (2, task.max_length, task.vocab_size)
+    assert params["params"]["restore"]["bias"].shape == (task.vocab_size,)
+
+
+@pytest.mark.parametrize(
+    ("task", "rate"),
+    [("image", 0.5), ("pathfinder", 0.5), ("pathx", 0.5), ("listops", 0.1)],
+)
+def test_tasks_hide_as_much_as_amos_et_al(task, rate):
+    assert load_config(task, "lra2020").pretrain.mask_rate == rate
+
+
+def test_both_phases_have_a_schedule_over_their_own_steps():
+    changes = MASKED | {"pretrain.learning_rate": 0.5, "train.num_steps": 400}
+    config = load_config("listops", "quick", changes)
+    rates = [
+        make_program(config, task_facts(config), pretraining=pretraining).schedule
+        for pretraining in (True, False)
+    ]
+    assert [float(rates[0](step)) for step in (0, 50, 100)] == pytest.approx(
+        [0, 0.5, 0]
+    )
+    peak = config.schedule.learning_rate
+    assert [float(rates[1](s)) for s in (100, 150, 400)] == pytest.approx([0, peak, 0])
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from lra_fnet.model import (
     Classifier,
     Embedder,
     Encoder,
+    Restorer,
     compared,
     masked_mean,
     sinusoid_positions,
@@ -330,3 +331,81 @@ def test_unknown_layout_names_the_choices():
 def test_unknown_mixer_names_the_closest():
     with pytest.raises(ValueError, match="did you mean 'transformer'"):
         mixer_class("transfomer")
+
+
+# --- Pre-training -------------------------------------------------------------------
+
+
+def restorer(mask_rate=0.5, **options):
+    fields = vars(classifier(**options))
+    own = {k: v for k, v in fields.items() if k in Classifier.__annotations__}
+    return Restorer(**own, mask_rate=mask_rate)
+
+
+def drawn(model, inputs, step):
+    """Return what a step hides."""
+    key = jax.random.fold_in(jax.random.key(0), step)
+    return model.apply({}, inputs, True, rngs={"dropout": key}, method="_draw")
+
+
+def restored(model, inputs):
+    return model.apply(initialised(model, inputs), inputs, train=False)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_real_positions_are_hidden_at_the_rate_and_padding_never(rate):
+    hidden = drawn(restorer(rate), jnp.tile(some_inputs(), (300, 1)), 0)
+    assert not hidden[:, LENGTH - 4 :].any()
+    masks = [drawn(restorer(rate), some_inputs(), step) for step in range(300)]
+    shares = np.mean(masks, axis=(0, 1))[: LENGTH - 4]  # of each position
+    np.testing.assert_allclose(shares, rate, atol=0.08)
+    assert shares.mean() == pytest.approx(rate, abs=0.02)
+
+
+def test_what_is_hidden_depends_on_the_step_and_in_a_validation_on_nothing():
+    model, inputs = restorer(), some_inputs()
+    first, again, other = (drawn(model, inputs, step) for step in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    whole, part = (restored(model, some).hidden for some in (inputs, inputs[1:]))
+    np.testing.assert_array_equal(whole[1:], part)
+
+
+@pytest.mark.parametrize("inputs", ["tokens", "values"])
+def test_the_encoder_does_not_see_what_is_hidden(inputs):
+    embedder = Embedder(11, inputs, WIDTH, "sinusoid", False, "float32")
+    ids, hidden = some_inputs(), jnp.zeros((3, LENGTH), bool).at[:, 5].set(True)
+    params = embedder.init(jax.random.key(0), ids, hidden)
+    x, other = (
+        embedder.apply(params, some, hidden) for some in (ids, ids.at[:, 5].set(9))
+    )
+    np.testing.assert_array_equal(x, other)
+    np.testing.assert_array_equal(  # and the rest as it is without anything hidden
+        jnp.delete(x, 5, axis=1), jnp.delete(embedder.apply(params, ids), 5, axis=1)
+    )
+
+
+@pytest.mark.parametrize("pool", ["mean", "cls"])
+def test_every_output_belongs_to_the_id_at_its_position(pool):
+    alone = (mixer_class("ff_only"),)  # no position knows of another
+    model, inputs = restorer(mixers=alone, pool=pool, mask_rate=0.2), some_inputs()
+    found, params = restored(model, inputs), initialised(model, inputs)
+    assert not (pool == "cls" and found.hidden[:, -1].any())
+    a, b = np.flatnonzero(~np.asarray(found.hidden[0]))[:2]
+    inputs = inputs.at[0, a].set(3).at[0, b].set(7)
+    # The same ids in another order are hidden in the same places.
+    swapped = inputs.at[0, a].set(7).at[0, b].set(3)
+    x, y = (model.apply(params, some, train=False) for some in (inputs, swapped))
+    np.testing.assert_array_equal(x.hidden, y.hidden)
+    changed = np.flatnonzero(np.any(x.outputs[0] != y.outputs[0], axis=-1))
+    assert set(changed) == {a, b} - set(np.flatnonzero(x.hidden[0]))
+
+
+def test_documents_of_a_pair_are_restored_one_by_one():
+    pairs = jnp.stack([some_inputs(), some_inputs()[::-1]], axis=1)
+    found = restored(restorer(num_documents=2), pairs)
+    alone = restored(restorer(), pairs[:, 1])
+    assert found.outputs.shape == (3, 2, LENGTH, 11)
+    np.testing.assert_array_equal(found.targets, pairs)
+    np.testing.assert_array_equal(found.hidden[:, 1], alone.hidden)
+    np.testing.assert_allclose(found.outputs[:, 1], alone.outputs, atol=1e-5)

@@ -22,6 +22,10 @@ def checked(config, parameters=1_000, parity=""):
     return check_rules(config, make_task(config.task, **values), parameters, parity)
 
 
+def flags_of(config):
+    return repeat_command(config).split('"')[1].split()
+
+
 def test_a_row_of_the_table_keeps_the_rules():
     for changes in (
         {"mixer": "linformer", "mixers__linformer__rank": 8},
@@ -29,6 +33,7 @@ def test_a_row_of_the_table_keeps_the_rules():
         {"seed": 3, "num_seeds": 2, "run__log_every": 7},
         {"data__source": "sample"},
         {"train__micro_batches": 4},
+        {"pretrain__mask_rate": 0.4},
     ):
         rules = checked(config_of(**changes))
         assert not rules["free_for_all"] and rules["reasons"] == [], changes
@@ -48,6 +53,14 @@ def test_another_budget_size_or_input_is_free_for_all_and_is_named(key, value):
     rules = checked(config_of(**{key.replace(".", "__"): value}))
     assert rules["free_for_all"]
     assert rules["reasons"] == [f"{key} is {value}, not the recipe's"]
+
+
+def test_pretraining_is_out_of_the_scope_of_the_released_budget_and_no_other():
+    config = config_of(pretrain__objective="masked", pretrain__num_steps=9)
+    (reason,) = checked(config)["reasons"]
+    assert reason.startswith("pre-trained, which the benchmark leaves out")
+    config = load_config("pathfinder", "quick", read_flags(flags_of(config)))
+    assert not checked(config)["free_for_all"]
 
 
 def test_more_than_a_tenth_above_the_base_transformer_is_free_for_all():
@@ -99,11 +112,16 @@ def test_the_command_names_what_is_not_the_recipes():
     )
 
 
-def test_the_command_of_a_hybrid_repeats_it():
-    config = config_of(hybrid__num_layers=1, hybrid__layout="bottom")
-    command = repeat_command(config)
-    flags = read_flags(command.split('"')[1].split())
-    again = load_config("pathfinder", "lra2020", flags)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hybrid__num_layers": 1, "hybrid__layout": "bottom"},
+        {"pretrain__objective": "masked", "pretrain__num_steps": 9},
+    ],
+)
+def test_the_command_of_a_hybrid_or_a_pretrained_mixer_repeats_it(changes):
+    config = config_of(**changes)
+    again = load_config("pathfinder", "lra2020", read_flags(flags_of(config)))
     assert config_hash(resolve(again)) == config_hash(resolve(config))
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 from functools import partial
 
 import jax
@@ -9,9 +10,10 @@ import pytest
 from lra_fnet.batches import call_indices
 from lra_fnet.evaluate import Evaluator
 from lra_fnet.hardware import OutOfMemory
+from lra_fnet.metrics import restore
 from lra_fnet.mixers import mixer_class
-from lra_fnet.model import Classifier
-from lra_fnet.step import Best, Program, keep_best, make_mesh
+from lra_fnet.model import Classifier, Restorer
+from lra_fnet.step import Best, Program, carry_over, keep_best, make_mesh
 
 NUM_EXAMPLES, LENGTH, BATCH = 40, 13, 8
 
@@ -24,7 +26,14 @@ GOLDEN_LOSSES = {
 }
 
 
-def make_program(mixer="fnet", devices=1, micro_batches=1, dropout_rate=0.1, **options):
+def make_program(
+    mixer="fnet",
+    devices=1,
+    micro_batches=1,
+    dropout_rate=0.1,
+    mask_rate=None,
+    **options,
+):
     mixers = {
         "fnet": mixer_class("fnet"),
         "transformer": partial(mixer_class("transformer"), 2, 0, dropout_rate),
@@ -47,12 +56,15 @@ def make_program(mixer="fnet", devices=1, micro_batches=1, dropout_rate=0.1, **o
         "dtype": "float32",
     }
     model = Classifier(**defaults | options)
+    if mask_rate:
+        model = Restorer(**defaults | options, mask_rate=mask_rate)
     mesh = make_mesh(devices)
     if mesh.size < devices:  # conftest makes two on a CPU
         pytest.skip(f"this machine has {mesh.size} accelerator")
-    return Program(
+    program = Program(
         model, optax.adamw(1e-2), optax.constant_schedule(1e-2), mesh, micro_batches
     )
+    return dataclasses.replace(program, objective=restore) if mask_rate else program
 
 
 def make_data(program):
@@ -237,3 +249,69 @@ def test_the_best_parameters_are_kept_per_seed():
 def test_a_batch_uses_as_many_devices_as_divide_it():
     assert make_mesh(8).size == min(2, jax.local_device_count())
     assert make_mesh(7).size == 1
+
+
+# --- Pre-training -------------------------------------------------------------------
+
+
+def first_gradient(program, data):
+    """Return the gradient of a first step, which plain descent leaves behind."""
+    program = dataclasses.replace(program, optimizer=optax.sgd(1.0))
+    state = program.init(jnp.array([0]), data.inputs)
+    before = jax.tree.map(np.asarray, state.params)
+    indices = np.arange(5, 5 + BATCH, dtype=np.int32)[None, None]  # padded and not
+    state, sums, _ = program.train(state, *data, indices, np.int32(1))
+    return jax.tree.map(lambda old, new: old - new, before, state.params), sums
+
+
+def test_pretraining_minimizes_the_mean_over_the_hidden_positions_of_the_batch():
+    program = make_program(dropout_rate=0.0, mask_rate=0.5)
+    data = make_data(program)
+    gradient, sums = first_gradient(program, data)
+    state = program.init(jnp.array([0]), data.inputs)
+    key = jax.random.fold_in(jax.random.fold_in(state.key[0], 0), 0)
+
+    def mean_loss(params):
+        outputs = program._outputs(params, data.inputs[5 : 5 + BATCH], key)
+        return restore(outputs, data.labels[:BATCH], jnp.ones(BATCH))[0].mean_loss()
+
+    params = jax.tree.map(lambda leaf: leaf[0], state.params)
+    loss, expected = jax.value_and_grad(mean_loss)(params)
+    assert float(sums.mean_loss()[0]) == pytest.approx(float(loss), rel=1e-5)
+    assert_close(jax.tree.map(lambda leaf: leaf[0], gradient), expected, 1e-5)
+
+
+@pytest.mark.parametrize("options", [{"micro_batches": 4}, {"devices": 2}])
+def test_hidden_positions_weigh_the_same_in_any_part_of_a_batch(options):
+    # All are hidden, as each part has a key of its own; rows have 9 or 13 ids.
+    found = []
+    for own in ({}, options):
+        program = make_program(dropout_rate=0.0, mask_rate=1.0, pool="mean", **own)
+        found.append(first_gradient(program, make_data(program)))
+    assert_close(*(gradient for gradient, _ in found), tolerance=1e-5)
+    assert [float(sums.weight[0]) for _, sums in found] == [5 * 9 + 3 * 13] * 2
+
+
+def test_pretraining_restores_better_and_better():
+    for options in ({}, {"inputs": "values", "pad_id": None}):
+        _, losses = train(make_program(mask_rate=0.5, **options), num_steps=40)
+        assert losses[-5:].mean() < 0.9 * losses[:5].mean()
+
+
+def test_the_encoder_carries_over_to_the_bit_and_the_head_is_new():
+    restorer, program = make_program(mask_rate=0.5), make_program()
+    learned, _ = train(restorer)
+    fresh = program.init(jnp.array([0]), make_data(program).inputs)
+    state = carry_over(fresh, learned.params, step=3)
+    for module in ("Embedder_0", "Encoder_0"):
+        for path, leaf in jax.tree.leaves_with_path(state.params[module]):
+            found = learned.params[module]
+            for key in path:
+                found = found[key.key]
+            np.testing.assert_array_equal(leaf, found)
+    for fields in ("opt_state", "key"):
+        assert getattr(state, fields) is getattr(fresh, fields)
+    assert state.params["Head_0"] == fresh.params["Head_0"]
+    assert jax.tree.structure(state) == jax.tree.structure(fresh)
+    after, _ = train(program, first_step=3, state=state)
+    assert int(after.step[0]) == 6

@@ -1,3 +1,4 @@
+import itertools
 import os
 import random
 import resource
@@ -9,12 +10,14 @@ import jax
 import numpy as np
 import pytest
 
-from lra_fnet import evaluate, hardware, train
+from lra_fnet import evaluate, hardware, hosts, train
+from lra_fnet.config import task_facts
 from lra_fnet.hardware import OutOfMemory
 from lra_fnet.logbook import NotFinite
 from lra_fnet.result import FAILURE_FILE, Failure
+from lra_fnet.rules import count_parameters
 from lra_fnet.step import Program
-from lra_fnet.train import train_and_evaluate
+from lra_fnet.train import Interrupted, train_and_evaluate
 from lra_fnet.workdir import FolderLock, FolderLocked, WorkdirError
 from tiny_runs import (
     command,
@@ -258,6 +261,45 @@ def start(workdir, data):
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def stop_after(monkeypatch, num_calls):
+    """Have a signal come while that many calls, of one step each, have been made."""
+    calls = itertools.count(1)
+    monkeypatch.setattr(
+        hosts.AgreedStop,
+        "after_call",
+        lambda _: signal.SIGTERM if next(calls) == num_calls else None,
+    )
+
+
+def test_pretraining_and_what_follows_end_as_if_nothing_had_happened(
+    tmp_path, data, monkeypatch
+):
+    config = tiny_config(
+        **{"pretrain__objective": "masked", "pretrain__num_steps": 10},
+        **{"train__num_steps": 20, "train__eval_every": 5, "num_layers": 1},
+    )
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    result = train_and_evaluate(config, whole)[0]
+    for steps, at_step in ((4, 4), (6, 10), (3, 13)):
+        stop_after(monkeypatch, steps)
+        with pytest.raises(Interrupted, match=f"stopped at step {at_step}"):
+            train_and_evaluate(config, stopped)
+    monkeypatch.undo()
+    again = train_and_evaluate(config, stopped)[0]
+    names = [*whole.rglob("*.msgpack"), whole / "test_predictions.npy"]
+    names = {str(path.relative_to(whole)) for path in names}
+    assert {"pretraining/checkpoints/10.msgpack", "checkpoints/20.msgpack"} <= names
+    for name in names:
+        assert (whole / name).read_bytes() == (stopped / name).read_bytes(), name
+    found = result.pretraining
+    assert again.pretraining.curves.validation == found.curves.validation
+    assert (found.objective, found.steps, result.steps) == ("masked", 10, 20)
+    assert [point.step for point in found.curves.validation] == [5, 10]
+    assert [point.step for point in result.curves.validation] == [15, 20]
+    assert found.validation in found.curves.validation
+    assert result.parameters == count_parameters(config, task_facts(config))
 
 
 def test_a_killed_run_ends_as_if_nothing_had_happened(finished, tmp_path, data):

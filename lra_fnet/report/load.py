@@ -33,6 +33,7 @@ BY_NAME = ("config", "trivial_baselines", "versions")
 # Columns of `runs` that a table of numbers has no room for.
 NOT_IN_CSV = (
     *("answers", "breakdown", "curves.train", "curves.validation"),
+    *("pretraining.curves.train", "pretraining.curves.validation"),
     *("data.provenance", "digest", "libraries", "modified"),
 )
 
@@ -183,11 +184,15 @@ def row_name(row: Mapping[str, Any]) -> str:
     >>> row_name({"mixer": "fnet", "config.hybrid.num_layers": 2,
     ...     "config.hybrid.mixer": "transformer", "config.hybrid.layout": "top"})
     'fnet + 2 transformer (top)'
+    >>> row_name({"mixer": "fnet", "config.pretrain.objective": "masked"})
+    'fnet, pre-trained'
     """
     name = row["mixer"]
     if layers := row.get("config.hybrid.num_layers"):
         mixer, layout = (row.get(f"config.hybrid.{key}") for key in ("mixer", "layout"))
         name = f"{name} + {layers} {mixer} ({layout})"
+    if row.get("config.pretrain.objective", "none") != "none":
+        name = f"{name}, pre-trained"
     parity = row.get("rules.parity")
     return f"{name}, equal {parity}" if parity else name
 

@@ -216,7 +216,7 @@ def dtype() -> dict[str, str]:
 class PlainProgram(Program):
     """A program that draws dropout masks by JAX's own generator."""
 
-    def _logits(
+    def _outputs(
         self, params: PyTree, inputs: Shaped[Array, "b ..."], key: Any = None
     ) -> Float[Array, "b c"]:
         """Apply the model, with dropout if there is a key for it."""

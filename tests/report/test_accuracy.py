@@ -254,6 +254,18 @@ def test_of_two_configs_of_one_recipe_the_one_with_fewer_seeds_is_listed(tmp_pat
     assert "mixers.fnet.algorithm: None -> dft" in report.excluded[0].reasons
 
 
+def test_a_pretrained_mixer_is_another_row_than_the_same_from_scratch(tmp_path):
+    write_made(tmp_path, recipe="small", correct=answers(40))
+    result, correct = made(recipe="small", correct=answers(60), config_hash="masked")
+    result["config"]["pretrain"] = {"objective": "masked", "num_steps": 100}
+    write(tmp_path / "masked", result, correct)
+    report = read(tmp_path)
+    found = {
+        row: own.estimate.mean for (row, _), own in report.lead.configurations.items()
+    }
+    assert found == {"fnet": 0.4, "fnet, pre-trained": 0.6} and not report.excluded
+
+
 def test_hybrids_and_solved_sizes_are_rows_of_their_own_without_published_numbers(
     tmp_path,
 ):
