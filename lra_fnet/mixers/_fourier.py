@@ -124,16 +124,16 @@ MEASUREMENTS = Path(__file__).with_name("_fourier_choice.json")
 
 
 def chosen_algorithm(
-    length: int, width: int, dtype: str, backend: str | None = None
+    length: int, width: int, dtype: str, kind: str | None = None
 ) -> str:
-    """Return what "auto" stands for on a backend, by default that of the target.
+    """Return what "auto" stands for on a kind of device, by default the target's.
 
     It is the fastest algorithm at the measured shape closest to this one.
 
-    >>> chosen_algorithm(2048, 512, "float32", backend="none")
+    >>> chosen_algorithm(2048, 512, "float32", kind="none")
     'real_fft'
     """
-    table = measurements().get(backend or target().platform, {"rows": []})
+    table = measurements().get(kind or kind_of(target()), {"rows": []})
     rows = [row for row in table["rows"] if row["dtype"] == dtype]
     if not rows:
         return DEFAULT
@@ -146,7 +146,12 @@ def chosen_algorithm(
     return choice if supports(choice, length, width) else DEFAULT
 
 
+def kind_of(device: Any) -> str:
+    """Return whose measurements count for a device: its kind's, or of all CPUs."""
+    return "cpu" if device.platform == "cpu" else device.device_kind
+
+
 @functools.cache
 def measurements() -> dict[str, Any]:
-    """Return the table that `speed-fourier` writes: device and rows by backend."""
+    """Return the table that `speed-fourier` writes: device and rows by its kind."""
     return json.loads(MEASUREMENTS.read_text())

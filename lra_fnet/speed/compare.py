@@ -18,7 +18,7 @@ import pandas as pd
 from jaxtyping import Array, Float, PyTree, Shaped
 
 from lra_fnet.config import load_config, task_facts
-from lra_fnet.hardware import call_memory, set_up, usable_memory
+from lra_fnet.hardware import call_memory, first_device, set_up, usable_memory
 from lra_fnet.result import git_commit, library_versions
 from lra_fnet.speed.bench import RECIPE, Workload, describe_devices, device_name
 from lra_fnet.speed.fourier import batch_for
@@ -158,7 +158,7 @@ def attention(plan: Plan) -> Iterator[Row]:
 
     A Transformer that does not fit is left out.
     """
-    on_cpu, devices = jax.default_backend() == "cpu", jax.local_device_count()
+    on_cpu, devices = first_device().platform == "cpu", jax.local_device_count()
     tokens = 2**13 if on_cpu else 2**15
     for length in (2048, 4096) if on_cpu else (2048, 4096, 16384):
         sizes = {"train.batch_size": devices * max(1, tokens // (length * devices))}
@@ -201,7 +201,7 @@ def task_workload(
 def batch_size_of(task: str) -> int:
     """Return the batch of a task's recipe, or on CPUs a smaller one."""
     config = load_config(task, RECIPE)
-    if jax.default_backend() != "cpu":
+    if first_device().platform != "cpu":
         return config.train.batch_size
     facts = task_facts(config)
     return batch_for(facts.max_length * facts.num_documents, config.encoder.width)
@@ -209,7 +209,7 @@ def batch_size_of(task: str) -> int:
 
 def dtype() -> dict[str, str]:
     """Return the change of a config that sets what activations have here."""
-    on_cpu = jax.default_backend() == "cpu"
+    on_cpu = first_device().platform == "cpu"
     return {"encoder.dtype": "float32" if on_cpu else "bfloat16"}
 
 

@@ -1,4 +1,4 @@
-"""Measure which Fourier algorithm is fastest on this backend: `make speed-fourier`.
+"""Measure which Fourier algorithm is fastest on this device: `make speed-fourier`.
 
 Every algorithm runs forward and backward between element-wise operations, all in turns,
 on all devices. The rule of the choice: `real_fft`, unless another was faster in nine of
@@ -25,12 +25,13 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 from tqdm import tqdm
 
-from lra_fnet.hardware import describe_device, examples_at_once
+from lra_fnet.hardware import describe_device, examples_at_once, first_device
 from lra_fnet.mixers._fourier import (
     ALGORITHMS,
     DEFAULT,
     MEASUREMENTS,
     Operator,
+    kind_of,
     supports,
 )
 from lra_fnet.result import git_commit, library_versions
@@ -53,7 +54,7 @@ ELEMENTS = {"cpu": 2**22, "gpu": 2**26, "tpu": 2**26}
 
 
 def measure_transforms(arguments: argparse.Namespace) -> None:
-    """Measure all shapes, and write and print this backend's table of choices."""
+    """Measure all shapes, and write and print this device's table of choices."""
     lengths, widths = sizes(arguments.lengths), sizes(arguments.widths)
     path = arguments.to or MEASUREMENTS
     shapes = itertools.product(lengths or LENGTHS, widths or WIDTHS, DTYPES)
@@ -101,7 +102,7 @@ def measured_row(
 
 def clock() -> str:
     """Return which seconds count: on CPUs those that other work hardly changes."""
-    return "processor" if jax.default_backend() == "cpu" else "wall"
+    return "processor" if first_device().platform == "cpu" else "wall"
 
 
 def choice(samples: Mapping[str, Sequence[Sample]], by: str) -> str:
@@ -123,9 +124,9 @@ def choice(samples: Mapping[str, Sequence[Sample]], by: str) -> str:
 
 
 def write_choices(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write the rows as this backend's part of the table; the other parts stay."""
+    """Write the rows as the part of this kind of device; the other parts stay."""
     parts = json.loads(path.read_text()) if path.exists() else {}
-    parts[jax.default_backend()] = {
+    parts[kind_of(first_device())] = {
         "device": describe_device(make_mesh(jax.local_device_count())),
         "versions": library_versions(),
         "commit": git_commit(),
@@ -146,7 +147,7 @@ def document(rows: Sequence[Mapping[str, Any]]) -> str:
 def batch_for(length: int, width: int) -> int:
     """Return how many examples of a shape an array has: a multiple of the devices."""
     devices = jax.local_device_count()
-    elements = ELEMENTS[jax.default_backend()]
+    elements = ELEMENTS[first_device().platform]
     return devices * max(1, round(elements / (length * width * devices)))
 
 

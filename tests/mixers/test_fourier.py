@@ -1,5 +1,7 @@
 """Every algorithm of the FNet transform against NumPy in float64."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,7 @@ from lra_fnet.mixers._fourier import (
     ALGORITHMS,
     chosen_algorithm,
     fourier_mix,
+    kind_of,
     measurements,
     supports,
 )
@@ -173,8 +176,8 @@ def test_a_long_prime_is_refused_by_the_matrix_forms_and_never_chosen_for_them()
     assert not supports("two_stage", 8191, 64) and not supports("matrix", 8191, 64)
     with pytest.raises(ValueError, match="length 8191 .* take 'real_fft'"):
         fourier_mix(jnp.zeros((1, 8191, 64)), "two_stage")
-    for backend in measurements():
-        assert supports(chosen_algorithm(8191, 64, "float32", backend), 8191, 64)
+    for kind in measurements():
+        assert supports(chosen_algorithm(8191, 64, "float32", kind), 8191, 64)
 
 
 def test_every_measured_choice_can_be_made():
@@ -199,8 +202,18 @@ def test_the_quick_recipes_on_cpus_transform_as_when_their_results_were_recorded
     assert chosen_algorithm(length, width, "float32", "cpu") == expected
 
 
-def test_a_backend_that_was_not_measured_takes_the_real_transform():
-    assert chosen_algorithm(2048, 512, "float32", backend="abacus") == "real_fft"
+def test_a_device_that_was_not_measured_takes_the_real_transform():
+    assert chosen_algorithm(2048, 512, "float32", kind="abacus") == "real_fft"
+
+
+def test_what_one_kind_of_accelerator_measured_does_not_choose_for_another():
+    one, other = (
+        SimpleNamespace(platform="tpu", device_kind=kind)
+        for kind in ("TPU v5 lite", "TPU v6 lite")
+    )
+    assert kind_of(one) != kind_of(other)
+    cores = (SimpleNamespace(platform="cpu", device_kind=kind) for kind in "ab")
+    assert {kind_of(core) for core in cores} == {"cpu"}
 
 
 def test_the_closest_measured_shape_decides(monkeypatch):
