@@ -43,6 +43,8 @@ def common_config() -> ConfigDict:
     # Of two documents. LRA: its paper has "nli" features, its released configs not.
     config.encoder.comparison = "concat"  # or "nli"
     config.encoder.dtype = "float32"  # of activations; or "bfloat16"
+    # Of products of float32 matrices; CPUs compute all three alike.
+    config.encoder.precision = "default"  # the device's fastest; "high", "highest"
 
     # Mixers: their hyperparameters are fields of the classes in lra_fnet/mixers, with
     # defaults, units and sources there. --config.mixers.NAME.KEY=VALUE changes one.

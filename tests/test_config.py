@@ -179,8 +179,9 @@ def test_a_later_key_at_its_earlier_value_is_no_new_config():
         del earlier[section][name]
         assert with_todays_keys(earlier) == config
         assert config_hash(earlier) == config_hash(config)
-    nli = load_config("retrieval", "lra2020", {"encoder.comparison": "nli"})
-    assert config_hash(resolve(nli)) != config_hash(config)
+    for key, value in {"comparison": "nli", "precision": "highest"}.items():
+        other = load_config("retrieval", "lra2020", {f"encoder.{key}": value})
+        assert config_hash(resolve(other)) != config_hash(config)
 
 
 def test_mixers_that_no_layer_uses_are_not_in_the_hash():

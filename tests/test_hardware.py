@@ -157,8 +157,9 @@ def other(name):
 @pytest.fixture
 def options():
     """Put JAX's options back afterwards."""
+    before = {name: jax.config.values[name] for name in NUMERICS}
     yield jax.config
-    for name, value in NUMERICS.items():
+    for name, value in before.items():
         jax.config.update(name, value)
 
 

@@ -45,6 +45,7 @@ def make_program(mixer="fnet", devices=1, micro_batches=1, dropout_rate=0.1, **o
         "pool": "cls",
         "comparison": "concat",
         "dtype": "float32",
+        "precision": "highest",
     }
     model = Classifier(**defaults | options)
     mesh = make_mesh(devices)
