@@ -58,9 +58,10 @@ ABSENT = Mesh(np.array([Accelerator()]), ("data",))
 
 def test_the_devices_of_the_mesh_decide_not_those_of_this_process():
     cpus, accelerators = make_mesh(8), ABSENT
-    for mesh, examples, steps in ((cpus, 2, 1), (accelerators, 8, 100)):
+    for mesh, examples, steps, batches in ((cpus, 2, 1, 1), (accelerators, 8, 100, 10)):
         assert hardware.examples_at_once(mesh, 8) == examples
         assert hardware.default_steps_per_call(mesh) == steps
+        assert hardware.default_batches_per_call(mesh) == batches
     assert fastest_options(accelerators) == ()
 
 

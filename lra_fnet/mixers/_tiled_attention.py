@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-# Most weights of a tile. On CPUs what a processor's cache holds. Elsewhere enough to keep
-# a device busy, and a small part of its memory: XLA's training call of the Transformer
-# for an H100 takes, with 2**24, 2**26 and 2**28, 4.2, 4.5 and 7.5 GiB on Path-X and 10.6,
-# 10.9 and 13.3 GiB on Text.
+# Most weights of a tile. On CPUs what a processor's cache holds. Elsewhere enough to
+# keep a device busy, and a small part of its memory: compiled for an H100, a training
+# call of the Transformer needs, with 2**24, 2**26 and 2**28, 4.2, 4.5 and 7.5 GiB on
+# Path-X and 10.6, 10.9 and 13.3 GiB on Text.
 MOST_WEIGHTS = 2**20
 MOST_WEIGHTS_ELSEWHERE = 2**26
 FEWEST_KEYS = 32  # of a tile; numbers without such a divisor are taken whole
