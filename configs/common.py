@@ -42,6 +42,8 @@ def common_config() -> ConfigDict:
     config.encoder.pool = "cls"  # or "mean", "first", "first_and_mean"
     config.encoder.comparison = "concat"  # of two documents; or "match"
     config.encoder.dtype = "float32"  # of activations; or "bfloat16"
+    # Of products of float32 matrices; CPUs compute all three alike.
+    config.encoder.precision = "default"  # the device's fastest; "high", "highest"
 
     # Mixers: their hyperparameters are fields of the classes in lra_fnet/mixers, with
     # defaults, units and sources there. --config.mixers.NAME.KEY=VALUE changes one.
@@ -82,7 +84,8 @@ def common_config() -> ConfigDict:
     config.run.log_every = 100  # steps between log lines
     config.run.checkpoint_every = 1000  # steps between checkpoints
     config.run.eval_batch_size = 128  # examples per call, over all devices
-    config.run.steps_per_call = 0  # steps per compiled call; 0: 1 on CPU, else 100
+    # Steps per compiled call; 0: 1 on CPUs, else what takes a second, at most 100.
+    config.run.steps_per_call = 0
     config.run.tensorboard = False  # write event files to <workdir>/tensorboard
     return config
 

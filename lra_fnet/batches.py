@@ -48,16 +48,17 @@ def call_indices(
 
 
 def evaluation_batches(
-    num_examples: int, batch_size: int
+    num_examples: int, batch_size: int, multiple: int = 1
 ) -> tuple[Int[np.ndarray, "k b"], Float[np.ndarray, "k b"]]:
     """Return indices and weights, (k, b), that cover every example exactly once.
 
-    The last batch is filled with example 0 at weight 0: nothing is dropped.
+    k is a multiple of `multiple`. What is left of the last batches is example 0 at
+    weight 0: nothing is dropped.
 
     >>> evaluation_batches(3, 2)[1].tolist()
     [[1.0, 1.0], [1.0, 0.0]]
     """
-    num_batches = -(-num_examples // batch_size)
+    num_batches = -(-num_examples // (batch_size * multiple)) * multiple
     indices = np.arange(num_batches * batch_size, dtype=np.int32)
     weight = (indices < num_examples).astype(np.float32)
     shape = (num_batches, batch_size)

@@ -31,7 +31,7 @@ OUTSIDE_HASH = ("run", "seed", "num_seeds")
 # Keys that had other names when hashes were first taken: a new name is no new run.
 NAME_IN_HASH = {"mixer": "model", "train.micro_batches": "accumulate"}
 # Keys that came later, with what was done before: at this value, no new run either.
-ADDED_SINCE = {"encoder.comparison": "concat"}
+ADDED_SINCE = {"encoder.comparison": "concat", "encoder.precision": "default"}
 
 Resolved = Mapping[str, Any]
 

@@ -16,7 +16,7 @@ from lra_fnet.hardware import (
     CALLS_AHEAD,
     OutOfMemory,
     compiled_with_need,
-    default_steps_per_call,
+    default_batches_per_call,
     examples_at_once,
     usable_memory,
 )
@@ -42,12 +42,17 @@ class Evaluator:
     def __call__(
         self, params: PyTree, split: DeviceSplit
     ) -> tuple[Sums, Int[np.ndarray, "s n"]]:
-        """Return the sums of a split, (s,), and the answers to its examples."""
-        calls = self._calls(len(split.labels))
-        compiled = self._program_for(params, split, calls[0])
+        """Return the sums of a split, (s,), and the answers to its examples.
+
+        Raises:
+          OutOfMemory: see `compile`.
+        """
+        if split.inputs.shape not in self._compiled:
+            self.compile(params, split)
+        compiled = self._compiled[split.inputs.shape]
         started = time.monotonic()
         outputs = []
-        for call in calls:
+        for call in self._calls(len(split.labels)):
             outputs.append(compiled(params, *split, *call))
             # XLA on CPUs waits for ever where more than 32 calls that add over devices
             # are dispatched and not done.
@@ -94,12 +99,13 @@ class Evaluator:
         return taken
 
     def _calls(self, num_examples: int) -> list[Call]:
-        """Return indices and weights (k, b) of each call: one call, on CPUs many."""
-        mesh = self._program.mesh
-        indices, weight = evaluation_batches(num_examples, self._batch_size)
-        if default_steps_per_call(mesh) > 1:
-            return [(indices, weight)]
-        parts = (len(indices), -1, examples_at_once(mesh, self._batch_size))
+        """Return indices and weights (k, b) of each call, all of the same shape."""
+        mesh, size = self._program.mesh, self._batch_size
+        num_batches = -(-num_examples // size)
+        num_calls = -(-num_batches // default_batches_per_call(mesh))
+        in_a_call = -(-num_batches // num_calls)
+        indices, weight = evaluation_batches(num_examples, size, in_a_call)
+        parts = (len(indices) // in_a_call, -1, examples_at_once(mesh, size))
         return list(zip(indices.reshape(parts), weight.reshape(parts), strict=True))
 
     def _program_for(

@@ -192,12 +192,20 @@ def examples_at_once(mesh: Mesh, batch_size: int) -> int:
 
 
 def default_steps_per_call(mesh: Mesh) -> int:
-    """Return how many steps one compiled call takes on these devices.
+    """Return how many steps one compiled call takes on these devices at most.
 
     On an accelerator dispatch costs more than a small model's step, so many. On CPUs a
     step takes far longer, and a signal is answered sooner after one.
     """
     return 1 if is_cpu(mesh) else 100
+
+
+def default_batches_per_call(mesh: Mesh) -> int:
+    """Return how many batches one call evaluates on these devices at most.
+
+    For the same reason; batches of evaluation are larger than those of training.
+    """
+    return 1 if is_cpu(mesh) else 10
 
 
 def processor_name() -> str:

@@ -27,6 +27,7 @@ PADDINGS = ("keep", "zero_embeddings", "zero_layers")
 POOLINGS = ("cls", "mean", "first", "first_and_mean")
 COMPARISONS = ("concat", "match")
 DTYPES = ("float32", "bfloat16")
+PRECISIONS = ("default", "high", "highest")
 INPUTS = ("tokens", "values")
 
 
@@ -55,6 +56,8 @@ class Classifier(nn.Module):
       comparison: what the dense layers read of two documents with vectors u and v:
         "concat", u and v, or "match", |u - v| and u * v.
       dtype: of activations, "float32" or "bfloat16"; parameters stay float32.
+      precision: of products of float32 matrices, JAX's "default", "high" or "highest";
+        it is for the program that traces the model to apply.
     """
 
     mixers: tuple[MixerFactory, ...]
@@ -72,6 +75,7 @@ class Classifier(nn.Module):
     pool: str
     comparison: str
     dtype: str
+    precision: str
 
     def __post_init__(self) -> None:
         """Check the choices, for which a misspelt word would otherwise pass.
@@ -91,6 +95,7 @@ class Classifier(nn.Module):
         _check_choice("pool", self.pool, POOLINGS)
         _check_choice("comparison", self.comparison, COMPARISONS)
         _check_choice("dtype", self.dtype, DTYPES)
+        _check_choice("precision", self.precision, PRECISIONS)
         super().__post_init__()
 
     @nn.compact

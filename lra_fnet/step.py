@@ -6,12 +6,12 @@ computes its share of the gradient sum, and the shares are added.
 """
 
 import collections
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import flax.struct
 import flax.traverse_util
 import jax
@@ -26,6 +26,7 @@ from lra_fnet.dropout import dropout_key
 from lra_fnet.hardware import tracing_for
 from lra_fnet.hosts import put
 from lra_fnet.metrics import Objective, Sums, classify
+from lra_fnet.model import Classifier
 from lra_fnet.optimizer import descent_direction
 
 # An array; JAX rebuilds its trees with placeholders of other types in the same places.
@@ -94,7 +95,7 @@ class Program:
       objective: what is minimized, as its mean over what it weighs.
     """
 
-    model: nn.Module
+    model: Classifier
     optimizer: optax.GradientTransformation
     schedule: optax.Schedule
     mesh: Mesh
@@ -106,6 +107,18 @@ class Program:
         """Compile `train` or `evaluate`, lowered, with the options of this program."""
         return lowered.compile(compiler_options=dict(self.compiler_options))
 
+    @contextlib.contextmanager
+    def tracing(self) -> Iterator[None]:
+        """Have what is traced here choose by the mesh, and multiply at the precision.
+
+        Derivatives need it around them, too: those that are written by hand are traced
+        when the gradient is.
+        """
+        precision = self.model.precision
+        asked = None if precision == "default" else precision
+        with tracing_for(self.mesh), jax.default_matmul_precision(asked):
+            yield
+
     def init(
         self, seeds: Int[Array, "s"], inputs: Shaped[Array, "b ..."]
     ) -> TrainState:
@@ -115,7 +128,7 @@ class Program:
             seed: Int[Array, ""], inputs: Shaped[Array, "1 ..."]
         ) -> TrainState:
             init_key, key = jax.random.split(jax.random.key(seed))
-            with tracing_for(self.mesh):
+            with self.tracing():
                 params = self.model.init(init_key, inputs, train=False)["params"]
             step = jnp.zeros((), jnp.int32)
             return TrainState(step, params, self.optimizer.init(params), key)
@@ -154,7 +167,8 @@ class Program:
             # Gradients are added by hand below, also through custom derivatives.
             check_vma=False,
         )
-        return shard(state, inputs, labels, indices, num_steps)
+        with self.tracing():
+            return shard(state, inputs, labels, indices, num_steps)
 
     def _train_shard(self, state, inputs, labels, indices, num_steps):
         """Take the steps on this device's share of each batch."""
@@ -208,8 +222,7 @@ class Program:
         """Apply the model, with dropout if there is a key for it."""
         train = key is not None
         rngs = {"dropout": dropout_key(key)} if train else None
-        with tracing_for(self.mesh):
-            return self.model.apply({"params": params}, inputs, train=train, rngs=rngs)
+        return self.model.apply({"params": params}, inputs, train=train, rngs=rngs)
 
     def _accumulated(self, gradient, params, batch, key):
         """Add the gradients of `micro_batches` parts of the batch."""
@@ -242,7 +255,8 @@ class Program:
             out_specs=(P(), P(None, None, "data")),
             check_vma=False,
         )
-        sums, answers = shard(params, inputs, labels, indices, weight)
+        with self.tracing():
+            sums, answers = shard(params, inputs, labels, indices, weight)
         if not self.replicated.is_fully_addressable:  # each host is to read them all
             answers = jax.lax.with_sharding_constraint(answers, self.replicated)
         return sums, answers

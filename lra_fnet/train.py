@@ -74,6 +74,8 @@ from lra_fnet.step import (
 from lra_fnet.workdir import FolderLock, WorkdirError, claim
 from tasks import DataError, make_task
 
+SECONDS_PER_CALL = 1.0  # where the number of steps is chosen by it
+
 
 class Interrupted(Exception):
     """A signal stopped the run; it can resume from its checkpoint."""
@@ -287,11 +289,11 @@ def _take_steps(
 
     # -- Compile ---------------------------------------------------------------------
     compile_started = time.monotonic()
-    steps_per_call = config.run.steps_per_call or default_steps_per_call(program.mesh)
+    most_steps = config.run.steps_per_call or default_steps_per_call(program.mesh)
     indices_of_call = partial(
         call_indices,
         seeds,
-        max_steps=steps_per_call,
+        max_steps=most_steps,
         batch_size=config.train.batch_size,
         num_examples=len(train_split.labels),
     )
@@ -311,12 +313,14 @@ def _take_steps(
     all_steps, event = config.train.num_steps, f"{prefix}train"
     progress = Progress(log, program.schedule, step, all_steps, event)
     ahead: collections.deque[jax.Array] = collections.deque()
+    length = CallLength(most_steps, is_fixed=config.run.steps_per_call > 0)
     with hosts.StopSignals() as signals:
         stop = hosts.AgreedStop(signals, program.mesh, CALLS_AHEAD)
         while step < num_steps:
-            count = min(steps_per_call, _next_stop(step, num_steps, config) - step)
+            count = length.begin(_next_stop(step, num_steps, config) - step)
             indices = indices_of_call(step, count)
             state, sums, bad_step = train(state, *train_split, indices, np.int32(count))
+            length.end(bad_step)
             step += count
             progress.add(sums, bad_step)
             ahead.append(bad_step)
@@ -421,6 +425,36 @@ def compile_training(
                 "or model, or fewer seeds"
             )
         program = dataclasses.replace(program, micro_batches=parts[0])
+
+
+class CallLength:
+    """How many steps a call takes: after a few trials, what takes about a second.
+
+    So a signal to stop is answered soon, however long a step takes. Counts change no
+    bit of what is trained. Several hosts must take the same; the slowest one decides.
+    """
+
+    def __init__(self, most: int, is_fixed: bool):
+        self._most = most
+        self._steps = most if is_fixed else 1
+        # The first one also warms up, and in one step dispatch may take most of the
+        # time, so that each trial is as long as the one before suggests.
+        self._trials = 0 if is_fixed or most == 1 else 3
+
+    def begin(self, left: int) -> int:
+        """Return the steps of the next call, of those that are left."""
+        self._count, self._started = min(self._steps, left), time.monotonic()
+        return self._count
+
+    def end(self, output: jax.Array) -> None:
+        """Take an output of the call; in a trial wait for it."""
+        if not self._trials:
+            return
+        output.block_until_ready()
+        seconds = max(hosts.exchange(time.monotonic() - self._started))
+        fitting = int(SECONDS_PER_CALL * self._count / seconds)
+        self._steps = min(max(fitting, 1), self._most)
+        self._trials -= 1
 
 
 def _check_same_run(identity: dict[str, Any], workdir: Path) -> None:

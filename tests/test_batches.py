@@ -46,3 +46,6 @@ def test_evaluation_counts_every_example_exactly_once(num_examples):
     assert indices.shape == weight.shape == (-(-num_examples // 8), 8)
     counted = np.bincount(indices.ravel(), weight.ravel(), minlength=num_examples)
     np.testing.assert_array_equal(counted, np.ones(num_examples))
+    padded, more = evaluation_batches(num_examples, batch_size=8, multiple=3)
+    assert padded.shape == (3, 8) and more.sum() == num_examples
+    np.testing.assert_array_equal(padded[: len(indices)], indices)

@@ -58,9 +58,10 @@ ABSENT = Mesh(np.array([Accelerator()]), ("data",))
 
 def test_the_devices_of_the_mesh_decide_not_those_of_this_process():
     cpus, accelerators = make_mesh(8), ABSENT
-    for mesh, examples, steps in ((cpus, 2, 1), (accelerators, 8, 100)):
+    for mesh, examples, steps, batches in ((cpus, 2, 1, 1), (accelerators, 8, 100, 10)):
         assert hardware.examples_at_once(mesh, 8) == examples
         assert hardware.default_steps_per_call(mesh) == steps
+        assert hardware.default_batches_per_call(mesh) == batches
     assert fastest_options(accelerators) == ()
 
 
@@ -88,11 +89,13 @@ def traced(mixer, dtype="float32"):
 
 
 def test_attention_is_that_of_the_devices_of_the_mesh():
-    """On CPUs one head at a time, by a loop; elsewhere all at once."""
+    """On CPUs a head at a time, unless it is padding; elsewhere all, without asking."""
+    for mixer in ("transformer", "transformer_rope"):
+        with hardware.tracing_for(ABSENT):
+            assert "cond" not in traced(mixer)
+        assert "cond" in traced(mixer)
     with hardware.tracing_for(ABSENT):
-        assert "scan" not in traced("transformer")
         assert transformer_rope._has_fused_attention(hardware.target())
-    assert "scan" in traced("transformer")
     assert not transformer_rope._has_fused_attention(hardware.target())
 
 
@@ -158,8 +161,9 @@ def other(name):
 @pytest.fixture
 def options():
     """Put JAX's options back afterwards."""
+    before = {name: jax.config.values[name] for name in NUMERICS}
     yield jax.config
-    for name, value in NUMERICS.items():
+    for name, value in before.items():
         jax.config.update(name, value)
 
 

@@ -45,6 +45,7 @@ def classifier(**options):
         "pool": "mean",
         "comparison": "concat",
         "dtype": "float32",
+        "precision": "highest",
     }
     return Classifier(**defaults | options)
 
@@ -157,6 +158,7 @@ def test_bfloat16_activations_stay_close_to_float32():
         "pool",
         "comparison",
         "dtype",
+        "precision",
     ],
 )
 def test_a_misspelt_choice_names_the_key_and_the_choices(key):

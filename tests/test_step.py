@@ -7,13 +7,14 @@ import numpy as np
 import optax
 import pytest
 
+from lra_fnet import evaluate
 from lra_fnet.batches import call_indices
 from lra_fnet.evaluate import Evaluator
 from lra_fnet.hardware import OutOfMemory
 from lra_fnet.metrics import restore
 from lra_fnet.mixers import mixer_class
 from lra_fnet.model import Classifier, Restorer
-from lra_fnet.step import Best, Program, carry_over, keep_best, make_mesh
+from lra_fnet.step import Best, DeviceSplit, Program, carry_over, keep_best, make_mesh
 
 NUM_EXAMPLES, LENGTH, BATCH = 40, 13, 8
 
@@ -54,6 +55,7 @@ def make_program(
         "pool": "cls",
         "comparison": "concat",
         "dtype": "float32",
+        "precision": "highest",
     }
     model = Classifier(**defaults | options)
     if mask_rate:
@@ -76,15 +78,22 @@ def make_data(program):
 
 def train(program, num_steps=3, seeds=(0,), steps_per_call=1, first_step=0, state=None):
     """Return the state and the loss sums of every call."""
+    full, rest = divmod(num_steps, steps_per_call)
+    counts = [steps_per_call] * full + [rest] * (rest > 0)
+    return train_by(counts, program, seeds, steps_per_call, first_step, state)
+
+
+def train_by(counts, program, seeds=(0,), most=7, first_step=0, state=None):
+    """Take so many steps in each call, all of the same shape."""
     data = make_data(program)
     state = state or program.init(jnp.array(seeds), data.inputs)
-    losses = []
-    for step in range(first_step, first_step + num_steps, steps_per_call):
-        count = min(steps_per_call, first_step + num_steps - step)
-        indices = call_indices(seeds, step, count, steps_per_call, BATCH, NUM_EXAMPLES)
+    losses, step = [], first_step
+    for count in counts:
+        indices = call_indices(seeds, step, count, most, BATCH, NUM_EXAMPLES)
         state, sums, bad_step = program.train(state, *data, indices, np.int32(count))
         assert (np.asarray(bad_step) == -1).all()
         losses.append(np.asarray(sums.loss))
+        step += count
     return state, np.array(losses)
 
 
@@ -108,6 +117,17 @@ def test_steps_in_one_call_equal_steps_in_many():
     together, _ = train(program, num_steps=5, steps_per_call=7)
     assert_close(one_by_one.params, together.params)
     assert int(together.step[0]) == 5
+
+
+@pytest.mark.parametrize("mixer", ["fnet", "transformer"])
+def test_how_many_steps_each_call_takes_changes_no_bit(mixer):
+    program = make_program(mixer)
+    expected, _ = train_by((7, 3), program)
+    for counts in [(1, 1, 7, 1), (1, 2, 3, 4), (1,) * 10]:
+        state, _ = train_by(counts, program)
+        for part in ("params", "opt_state"):
+            pair = getattr(state, part), getattr(expected, part)
+            jax.tree.map(np.testing.assert_array_equal, *pair)
 
 
 def test_going_on_equals_not_stopping_to_the_bit():
@@ -206,6 +226,28 @@ def test_evaluation_counts_each_example_once_on_any_number_of_devices(
         np.testing.assert_array_equal(answers[row], jnp.argmax(logits, axis=-1))
 
 
+@pytest.mark.parametrize("most", [1, 2, 3, 99])
+def test_evaluation_in_calls_of_few_batches_is_that_in_one_call(most, monkeypatch):
+    """As on accelerators: whole batches, several a call, and a last call filled up."""
+    monkeypatch.setattr(evaluate, "examples_at_once", lambda mesh, size: size)
+    program = make_program()
+    data = make_data(program)
+    state = program.init(jnp.array([0, 1]), data.inputs)
+    outcomes = []
+    for number in (99, most):
+        monkeypatch.setattr(evaluate, "default_batches_per_call", lambda _, n=number: n)
+        evaluator = Evaluator(program, 9)  # 5 batches
+        calls = evaluator._calls(NUM_EXAMPLES)
+        assert {indices.shape for indices, _ in calls} == {(-(-5 // len(calls)), 9)}
+        assert len(calls) == -(-5 // number)
+        outcomes.append(evaluator(state.params, data))
+    (expected, answers), (sums, others) = outcomes
+    np.testing.assert_array_equal(answers, others)
+    np.testing.assert_array_equal(sums.weight, [NUM_EXAMPLES] * 2)
+    np.testing.assert_array_equal(sums.correct, expected.correct)
+    np.testing.assert_allclose(sums.loss, expected.loss, rtol=1e-6)
+
+
 def test_evaluation_that_the_compiler_refuses_takes_smaller_batches(monkeypatch):
     program = make_program(devices=2)
     data = make_data(program)
@@ -223,9 +265,15 @@ def test_evaluation_that_the_compiler_refuses_takes_smaller_batches(monkeypatch)
     evaluator = Evaluator(program, 24)
     assert evaluator.compile(state.params, data)[1] == 6
     assert evaluator(state.params, data)[0].weight.tolist() == [NUM_EXAMPLES]
+    # Another size of split, later.
+    more = DeviceSplit(*(jnp.concatenate([array, array]) for array in data))
+    most, refused[:] = 1, []
+    assert evaluator(state.params, more)[0].weight.tolist() == [2 * NUM_EXAMPLES]
+    assert evaluator.compile(state.params, data)[1] == 2
     most = 99
-    with pytest.raises(OutOfMemory, match="one example on each"):
-        Evaluator(program, 24).compile(state.params, data)
+    for evaluation in (Evaluator.compile, Evaluator.__call__):
+        with pytest.raises(OutOfMemory, match="one example on each"):
+            evaluation(Evaluator(program, 24), state.params, data)
 
 
 def test_the_best_parameters_are_kept_per_seed():

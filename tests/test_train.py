@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -17,7 +18,7 @@ from lra_fnet.logbook import NotFinite
 from lra_fnet.result import FAILURE_FILE, Failure
 from lra_fnet.rules import count_parameters
 from lra_fnet.step import Program
-from lra_fnet.train import Interrupted, train_and_evaluate
+from lra_fnet.train import CallLength, Interrupted, train_and_evaluate
 from lra_fnet.workdir import FolderLock, FolderLocked, WorkdirError
 from tiny_runs import (
     command,
@@ -242,6 +243,66 @@ def test_evaluation_batches_shrink_until_they_fit(tmp_path, data, monkeypatch):
     monkeypatch.setattr(evaluate, "usable_memory", lambda mesh: 1)
     result = train_and_evaluate(tiny_config(train__num_steps=10), tmp_path / "run")[0]
     assert result.test.examples == 101
+
+
+class Clock:
+    """A clock that a step moves on, and the first one by more."""
+
+    def __init__(self, seconds_per_step, first=0.0):
+        self.seconds_per_step, self.now, self.first = seconds_per_step, 0.0, first
+
+    def monotonic(self):
+        return self.now
+
+    def take(self, length, left):
+        count = length.begin(left)
+        self.now += self.first + count * self.seconds_per_step
+        self.first = 0.0
+        length.end(jnp.zeros(()))
+        return count
+
+
+@pytest.mark.parametrize(
+    ("seconds_per_step", "counts"),
+    [
+        (1 / 1024, [1, 1, 100, 100]),
+        (1 / 64, [1, 1, 64, 64]),
+        (1 / 4, [1, 1, 4, 4]),
+        (5, [1, 1, 1, 1]),
+    ],
+)
+def test_calls_of_unknown_steps_grow_to_a_second(seconds_per_step, counts, monkeypatch):
+    clock = Clock(seconds_per_step, first=30.0)
+    monkeypatch.setattr(train, "time", clock)
+    length = CallLength(100, is_fixed=False)
+    assert [clock.take(length, left=1000) for _ in counts] == counts
+    assert clock.take(length, left=3) == min(3, counts[-1])
+
+
+def test_calls_of_the_steps_that_were_asked_for_are_not_timed(monkeypatch):
+    clock = Clock(1000.0)
+    monkeypatch.setattr(train, "time", clock)
+    length = CallLength(7, is_fixed=True)
+    assert [clock.take(length, left) for left in (20, 13, 6)] == [7, 7, 6]
+
+
+def test_a_run_that_times_its_calls_ends_as_one_that_does_not(
+    tmp_path, data, monkeypatch
+):
+    monkeypatch.setattr(train, "default_steps_per_call", lambda mesh: 10)
+    shared = {"train__num_steps": 40, "run__checkpoint_every": 20}
+    counts, begin = [], CallLength.begin
+    monkeypatch.setattr(
+        CallLength,
+        "begin",
+        lambda self, left: counts.append(begin(self, left)) or counts[-1],
+    )
+    train_and_evaluate(tiny_config(**shared), tmp_path / "timed")
+    assert counts[0] == 1 and sum(counts) == 40 and max(counts) > 1
+    fixed = tiny_config(run__steps_per_call=10, **shared)
+    train_and_evaluate(fixed, tmp_path / "fixed")
+    assert counts[-4:] == [10] * 4
+    assert saved_bytes(tmp_path / "timed") == saved_bytes(tmp_path / "fixed")
 
 
 def test_tensorboard_files_are_written_when_asked_for(tmp_path, data):

@@ -9,8 +9,9 @@ from jaxtyping import Array, Bool, Float
 
 from lra_fnet.hardware import target
 from lra_fnet.mixers._attention import from_heads, rotated, to_heads
+from lra_fnet.mixers._tiled_attention import attend_in_tiles
 
-IMPLEMENTATIONS = ("auto", "cudnn", "xla")
+IMPLEMENTATIONS = ("auto", "cudnn", "tiled", "xla")
 
 
 class Mixer(nn.Module):
@@ -23,7 +24,8 @@ class Mixer(nn.Module):
     permutation of the projections makes up for. Attention weights have no dropout,
     unlike LRA's: fused kernels have none.
 
-    Cost O(l^2 d + l d^2); memory O(l d) in a fused kernel, O(l^2) in XLA's.
+    Cost O(l^2 d + l d^2); memory O(l d) in a fused kernel and O(l^2) in XLA's; in tiles
+    as the Transformer.
 
     References:
       Su et al., RoFormer (2021), https://arxiv.org/abs/2104.09864, section 3.2.
@@ -32,7 +34,8 @@ class Mixer(nn.Module):
     num_heads: int = 8  # LRA
     qkv_dim: int = 0  # over all heads together; 0: the width of x, as LRA
     rotary_base: float = 1e4  # ratio of the slowest to the fastest turn; the paper's
-    implementation: str = "auto"  # "xla"; "cudnn", which computes in bfloat16; "auto"
+    # "cudnn", which computes in bfloat16; "tiled"; "xla"; "auto": one of the first two
+    implementation: str = "auto"
 
     formula: ClassVar[str] = "y = softmax(R(Q) R(K)^T / sqrt(k)) V W"
     cost: ClassVar[str] = "l^2 d + l d^2"
@@ -48,8 +51,12 @@ class Mixer(nn.Module):
             for name in ("query", "key", "value")
         )
         query, key = (rotated(heads, self.rotary_base) for heads in (query, key))
-        if self._kernel(query) == "cudnn":
+        kernel = self._kernel(query)
+        if kernel == "cudnn":
             heads = _fused_attention(query, key, value, mask)
+        elif kernel == "tiled":
+            platform = target().platform
+            heads = attend_in_tiles(query, key, value, mask, platform=platform)
         else:
             heads = jax.nn.dot_product_attention(
                 query, key, value, mask=mask[:, None, None, :], implementation="xla"
@@ -57,10 +64,10 @@ class Mixer(nn.Module):
         return from_heads(heads, x.shape[-1])
 
     def _kernel(self, query: Float[Array, "b l h k"]) -> str:
-        """Return "cudnn" or "xla": for "auto", the former where it is exact enough.
+        """Return the implementation: for "auto", cuDNN's where it is exact enough.
 
         Raises:
-          ValueError: `implementation` is neither of the choices.
+          ValueError: `implementation` is none of the choices.
         """
         if self.implementation not in IMPLEMENTATIONS:
             raise ValueError(
@@ -71,7 +78,7 @@ class Mixer(nn.Module):
             return self.implementation
         head_dim = query.shape[-1]
         fits = query.dtype == jnp.bfloat16 and head_dim % 8 == 0 and head_dim <= 128
-        return "cudnn" if fits and _has_fused_attention(target()) else "xla"
+        return "cudnn" if fits and _has_fused_attention(target()) else "tiled"
 
 
 def _has_fused_attention(device: Any) -> bool:

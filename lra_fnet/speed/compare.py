@@ -165,6 +165,8 @@ def attention(plan: Plan) -> Iterator[Row]:
         workloads = {}
         for mixer in ("fnet", "transformer", FUSED):
             changes = {"mixer": mixer, **dtype(), **ATTENTION, **sizes}
+            if on_cpu:
+                changes[f"mixers.{FUSED}.implementation"] = "xla"
             config = load_config("text", RECIPE, changes)
             workloads[mixer] = Workload(config, length)
         workloads = {name: w for name, w in workloads.items() if fits(w)}

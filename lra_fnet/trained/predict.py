@@ -26,7 +26,8 @@ def predict(workdir: Path, files: Iterable[Path], seed: str) -> Iterator[str]:
 
     @jax.jit
     def probabilities(inputs):
-        logits = run.program.model.apply({"params": params}, inputs, train=False)
+        with run.program.tracing():
+            logits = run.program.model.apply({"params": params}, inputs, train=False)
         return jax.nn.softmax(logits[0])
 
     for file in files:

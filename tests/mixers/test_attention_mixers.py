@@ -12,7 +12,7 @@ from jax.test_util import check_grads
 
 from lra_fnet.dropout import dropout_key
 from lra_fnet.mixers import _tiled_attention, mixer_class
-from lra_fnet.mixers._tiled_attention import attend_by_head, keys_of_a_tile
+from lra_fnet.mixers._tiled_attention import Tile, attend_in_tiles, tile_for
 from lra_fnet.mixers.chordmixer import chord_offsets
 from lra_fnet.mixers.nystromformer import pseudoinverse, segment_means
 from lra_fnet.mixers.transformer_rope import real_first
@@ -121,29 +121,62 @@ def heads_and_mask(length=24):
     return 3 * query, key, value, jnp.arange(length) < count[:, None]
 
 
-@pytest.mark.parametrize("tile", [24, 8, 1])
-def test_attention_by_head_and_its_gradients_are_those_of_whole_attention(
-    tile, monkeypatch
-):
+# What `small_tiles` makes of 24 queries and keys with 6 heads in all.
+TILES = {
+    "a tile a head": ("cpu", 24 * 24, Tile(1, 24)),
+    "three tiles a head": ("cpu", 24 * 8, Tile(1, 8)),
+    "a key at a time": ("cpu", 24, Tile(1, 1)),
+    "everything at once": ("gpu", 6 * 24 * 24, Tile(6, 24)),
+    "heads of two examples": ("gpu", 3 * 24 * 24, Tile(3, 24)),
+    "an example at a time": ("tpu", 5 * 24 * 12, Tile(2, 24)),
+    "a part of one head": ("gpu", 24 * 12, Tile(1, 12)),
+}
+
+
+@pytest.fixture(params=TILES.values(), ids=TILES)
+def platform(request, monkeypatch):
+    """Return a platform whose tiles have few weights."""
+    name, most, tile = request.param
+    small_tiles(monkeypatch, most)
+    assert tile_for(name, 6, 24, 24) == tile
+    return name
+
+
+def small_tiles(monkeypatch, most):
     monkeypatch.setattr(_tiled_attention, "FEWEST_KEYS", 1)
-    monkeypatch.setattr(_tiled_attention, "MOST_WEIGHTS", 24 * tile)
+    for name in ("MOST_WEIGHTS", "MOST_WEIGHTS_ELSEWHERE"):
+        monkeypatch.setattr(_tiled_attention, name, most)
+
+
+def test_attention_in_tiles_and_its_gradients_are_those_of_whole_attention(platform):
     *heads, mask = heads_and_mask()
-    assert keys_of_a_tile(24, 24) == tile
+    assert_equals_whole(partial(attend_in_tiles, platform=platform), heads, mask)
+
+
+def assert_equals_whole(attend, heads, mask):
     outcomes = []
-    for function in (attend_by_head, whole_attention):
-        mixed, pulled = jax.vjp(lambda *h, f=function: f(*h, mask), *heads)
+    for function in (attend, whole_attention):
+        mixed, pulled = jax.vjp(partial(function, mask=mask), *heads)
         outcomes.append((mixed, *pulled(jnp.cos(mixed))))
     for own, reference in zip(*outcomes, strict=True):
         np.testing.assert_allclose(own, reference, rtol=2e-5, atol=2e-6)
 
 
-def test_attention_by_head_differentiates_what_it_dropped(monkeypatch):
-    monkeypatch.setattr(_tiled_attention, "FEWEST_KEYS", 1)
-    monkeypatch.setattr(_tiled_attention, "MOST_WEIGHTS", 24 * 8)
+def test_attention_in_tiles_skips_no_tile_that_one_of_its_heads_reads(monkeypatch):
+    """Of examples whose real keys lie in different tiles, some without any."""
+    monkeypatch.setattr(_tiled_attention, "tile_for", lambda *_: Tile(6, 8))
+    *heads, _ = heads_and_mask()
+    places = jnp.arange(24) // 8
+    for real in ([0, 2, 9], [0, 0, 0], [1, 2, 1]):
+        mask = places == jnp.array(real)[:, None]
+        assert_equals_whole(partial(attend_in_tiles, platform="gpu"), heads, mask)
+
+
+def test_attention_in_tiles_differentiates_what_it_dropped(platform):
     *heads, mask = heads_and_mask()
     heads = [x / 3 for x in heads]
-    attend = partial(attend_by_head, mask=mask, dropout_rate=0.5)
     key = dropout_key(jax.random.key(1))
+    attend = partial(attend_in_tiles, mask=mask, dropout_rate=0.5, platform=platform)
 
     def mixed(*heads):
         return attend(*map(jnp.asarray, heads), dropout_key=key)
@@ -151,36 +184,66 @@ def test_attention_by_head_differentiates_what_it_dropped(monkeypatch):
     check_grads(mixed, heads, 1, ["rev"], rtol=1e-2, eps=1e-2)
 
 
-def test_attention_by_head_drops_weights_and_keeps_their_mean(monkeypatch):
-    monkeypatch.setattr(_tiled_attention, "FEWEST_KEYS", 1)
-    monkeypatch.setattr(_tiled_attention, "MOST_WEIGHTS", 24 * 8)
+def test_attention_in_tiles_drops_weights_and_keeps_their_mean(platform):
     *heads, mask = heads_and_mask()
-    attend = partial(attend_by_head, *heads, mask, dropout_rate=0.5)
+    attend = partial(attend_in_tiles, *heads, mask, platform=platform)
     draws = jax.lax.map(
-        lambda key: attend(dropout_key(key)), jax.random.split(jax.random.key(2), 4_000)
+        lambda key: attend(dropout_key(key), 0.5),
+        jax.random.split(jax.random.key(2), 4_000),
     )
     error = draws.std(axis=0) / len(draws) ** 0.5
     assert (error > 0).all()
-    off = (draws.mean(axis=0) - attend_by_head(*heads, mask)) / error
+    off = (draws.mean(axis=0) - attend()) / error
     assert abs(off).max() < 6 and 0.9 < off.std() < 1.1
 
 
-def test_attention_by_head_keeps_the_weights_of_one_head_alone():
+@pytest.mark.parametrize("keys", [24, 8])
+def test_a_group_of_heads_drops_what_each_head_alone_does(keys, monkeypatch):
+    *heads, mask = heads_and_mask()
+    outcomes = []
+    for platform, at_once in (("cpu", 1), ("gpu", 1), ("gpu", 6)):
+        tile = Tile(at_once, keys)
+        monkeypatch.setattr(_tiled_attention, "tile_for", lambda *_, t=tile: t)
+        key = dropout_key(jax.random.key(1))
+        outcomes.append(attend_in_tiles(*heads, mask, key, 0.5, platform))
+    np.testing.assert_allclose(outcomes[1], outcomes[0], atol=2e-6)
+    np.testing.assert_allclose(outcomes[2], outcomes[0], atol=2e-6)
+
+
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+def test_attention_in_tiles_keeps_the_weights_of_few_heads(platform, monkeypatch):
     length = 512
+    monkeypatch.setattr(_tiled_attention, "MOST_WEIGHTS_ELSEWHERE", length**2)
     *heads, mask = heads_and_mask(length)
+    attend = partial(attend_in_tiles, platform=platform)
 
     def gradients(*heads):
-        return jax.grad(lambda *h: attend_by_head(*h, mask).sum(), (0, 1, 2))(*heads)
+        return jax.grad(lambda *h: attend(*h, mask).sum(), (0, 1, 2))(*heads)
 
     analysis = jax.jit(gradients).lower(*heads).compile().memory_analysis()
     weights_of_all = 4 * length**2 * 3 * 2
     assert analysis.temp_size_in_bytes < weights_of_all
 
 
+@pytest.mark.parametrize("num_heads", [1, 7, 32 * 8])
+@pytest.mark.parametrize("length", [1024, 2000, 4000, 16384])
+def test_a_tile_divides_heads_and_keys_and_its_weights_are_bounded(num_heads, length):
+    for platform, most in (
+        ("cpu", _tiled_attention.MOST_WEIGHTS),
+        ("gpu", _tiled_attention.MOST_WEIGHTS_ELSEWHERE),
+    ):
+        heads, keys = tile_for(platform, num_heads, length, length)
+        assert num_heads % heads == 0 and length % keys == 0
+        assert heads * keys * length <= most
+    assert heads == 1 or keys == length
+
+
+@pytest.mark.parametrize("implementation", ["auto", "xla"])
 @pytest.mark.parametrize("num_heads", [8, 3])  # of 3 channels, and of 8
-def test_rotary_attention_is_softmax_of_turned_vectors(num_heads):
+def test_rotary_attention_is_softmax_of_turned_vectors(num_heads, implementation):
     x, mask = some_x(), some_mask()
-    mixer, params = made("transformer_rope", x, mask, num_heads=num_heads)
+    options = {"num_heads": num_heads, "implementation": implementation}
+    mixer, params = made("transformer_rope", x, mask, **options)
     query, key, value = (heads(params, x, n) for n in ("query", "key", "value"))
     half = query.shape[-1] // 2
     turns = np.exp(1j * np.arange(LENGTH)[:, None] * 1e4 ** (-np.arange(half) / half))
