@@ -20,6 +20,7 @@ from lra_fnet.report.page import (
     tradeoff_panels,
     write_report,
 )
+from lra_fnet.report.tables import as_markdown
 from made_results import made, made_speed, write, write_made, write_speed
 
 ROOT = Path(__file__).parent.parent.parent
@@ -316,6 +317,12 @@ def test_the_readme_shows_the_results_that_are_kept(kept):
     assert kept.lead.recipe == "small" and f"recipe `{kept.lead.recipe}`" in readme
     for line in readme_rows(kept):
         assert line in readme, f"README.md needs the line {line}"
+
+
+def test_the_readme_has_the_verdict_on_every_mixer_that_was_timed(kept):
+    readme = (ROOT / "README.md").read_text()
+    tables = [table for found in kept.speeds for table in found.verdicts()]
+    assert tables and all(as_markdown(table) in readme for table in tables)
 
 
 def test_the_report_in_the_documentation_is_that_of_the_results_kept(kept):
