@@ -637,9 +637,8 @@ def _seconds(records: Sequence[Mapping[str, Any]]) -> Seconds:
     """Add up the time of all processes that worked on the run."""
 
     def total(key: str, *events: str) -> float:
-        names = [event.removeprefix(BEFORE) for event in (r["event"] for r in records)]
-        pairs = zip(records, names, strict=True)
-        return sum(r.get(key, 0.0) for r, name in pairs if name in events)
+        counted = (r for r in records if r["event"].removeprefix(BEFORE) in events)
+        return sum(record.get(key, 0.0) for record in counted)
 
     return Seconds(
         compile=total("compile_seconds", "compile", "validation", "test"),

@@ -16,10 +16,9 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 from numpy.polynomial import Polynomial
 
-from lra_fnet.config import changes, load_config, make_program, resolve
+from lra_fnet.config import OFFICIAL, changes, load_config, make_program, resolve
 from tasks import Task, make_task
 
-OFFICIAL = "lra2020"  # the recipe of the released budget
 BASE = "transformer"
 MOST_PARAMETERS = 1.1  # times those of the base Transformer
 

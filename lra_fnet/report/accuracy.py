@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from configs.grid import MIXERS
-from lra_fnet.config import RECIPES
+from lra_fnet.config import OFFICIAL, RECIPES
 from lra_fnet.report.published import (
     GUESS,
     SIX,
@@ -28,7 +28,6 @@ from lra_fnet.report.statistics import (
     ranks,
 )
 
-OFFICIAL = "lra2020"  # recipe of the published table
 SAMPLE = "sample"  # source of made-up data
 PATHX = "pathx"
 BASELINE = "trivial_baselines."

@@ -7,7 +7,7 @@ Flax checkpoint of the authors' release (msgpack). Neither can run code.
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import flax.serialization
@@ -21,9 +21,11 @@ from safetensors.numpy import load_file, save
 
 from lra_fnet.mixers.fnet import Mixer
 from lra_fnet.model import Block
+from lra_fnet.trained.export import named_arrays
 from lra_fnet.workdir import write_bytes, write_json
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+SIZES = ("vocab_size", "num_positions", "num_types", "width", "mlp_dim", "num_layers")
 EPSILON = 1e-12  # of the norms, in both releases
 
 Arrays = Mapping[str, np.ndarray]
@@ -124,12 +126,10 @@ def import_fnet(path: Path, to: Path) -> PublishedFNet:
       OSError: a file cannot be read or written.
     """
     model, params = read_fnet(path)
-    fields = ("vocab_size", "num_positions", "num_types", "width", "mlp_dim")
-    sizes = {name: getattr(model, name) for name in (*fields, "num_layers")}
-    arrays = flax.traverse_util.flatten_dict(params, sep="/")
+    sizes = {name: getattr(model, name) for name in SIZES}
     to.mkdir(parents=True, exist_ok=True)
     write_json(to / CONFIG, {"model": "published FNet", "from": path.name, **sizes})
-    write_bytes(to / WEIGHTS, save(dict(arrays), {"format": "np"}))
+    write_bytes(to / WEIGHTS, save(dict(named_arrays(params)), {"format": "np"}))
     return model
 
 
@@ -141,12 +141,16 @@ def read_fnet(path: Path) -> tuple[PublishedFNet, PyTree]:
       OSError: a file cannot be read.
     """
     if path.is_dir():
-        arrays = dict(_from_hugging_face(*_hugging_face_arrays(path)))
+        found, num_layers = _hugging_face_arrays(path)
+        arrays = dict(_from_hugging_face(found, num_layers))
     else:
-        arrays = dict(_from_flax(_flax_arrays(path)))
+        found = _flax_arrays(path)
+        blocks = {n.split("/")[1] for n in found if n.startswith("encoder/encoder_")}
+        num_layers = len(blocks)
+        arrays = dict(_from_flax(found, num_layers))
     if not {"word/embedding", "position/embedding", "type/embedding"} <= arrays.keys():
         raise ValueError(f"{path} holds no FNet: it lacks embeddings")
-    model = _model_of(arrays)
+    model = _model_of(arrays, num_layers)
     ids = jax.ShapeDtypeStruct((1, 1), jnp.int32)
     wanted = jax.eval_shape(model.init, jax.random.key(0), ids, ids)["params"]
     shapes = flax.traverse_util.flatten_dict(wanted, sep="/")
@@ -154,8 +158,8 @@ def read_fnet(path: Path) -> tuple[PublishedFNet, PyTree]:
     return model, flax.traverse_util.unflatten_dict(arrays, sep="/")
 
 
-def _hugging_face_arrays(folder: Path) -> tuple[Arrays, Mapping[str, Any]]:
-    """Return the arrays and the config of a Hugging Face folder.
+def _hugging_face_arrays(folder: Path) -> tuple[Arrays, int]:
+    """Return the arrays of a Hugging Face folder, and its number of layers.
 
     Raises:
       ValueError: a file is missing or damaged, or the model is no FNet.
@@ -175,15 +179,15 @@ def _hugging_face_arrays(folder: Path) -> tuple[Arrays, Mapping[str, Any]]:
     told = config.get("layer_norm_eps", EPSILON), config.get("hidden_act", "gelu_new")
     if told != (EPSILON, "gelu_new"):
         raise ValueError(f"{folder / CONFIG} asks for other layers: {told}")
-    return arrays, config
+    return arrays, int(config.get("num_hidden_layers", 12))
 
 
 def _from_hugging_face(
-    arrays: Arrays, config: Mapping[str, Any]
+    arrays: Arrays, num_layers: int
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield arrays by their paths here; heads for pre-training are left out."""
     arrays = {name.removeprefix("fnet."): array for name, array in arrays.items()}
-    for part in _parts(int(config.get("num_hidden_layers", 12))):
+    for part in parts(num_layers):
         for ours, theirs in NAMES[part.kind].items():
             array = arrays.get(f"{part.hugging_face}.{theirs}")
             if array is not None:
@@ -205,10 +209,9 @@ def _flax_arrays(path: Path) -> Arrays:
         raise ValueError(f"{path} is no Flax checkpoint: {error}") from error
 
 
-def _from_flax(arrays: Arrays) -> Iterator[tuple[str, np.ndarray]]:
+def _from_flax(arrays: Arrays, num_layers: int) -> Iterator[tuple[str, np.ndarray]]:
     """Yield arrays by their paths here; heads for pre-training are left out."""
-    blocks = {name.split("/")[1] for name in arrays if name.startswith("encoder/enc")}
-    for part in _parts(len(blocks)):
+    for part in parts(num_layers):
         for name in NAMES[part.kind]:
             array = arrays.get(f"{part.flax}/{name}")
             if array is not None:
@@ -216,7 +219,7 @@ def _from_flax(arrays: Arrays) -> Iterator[tuple[str, np.ndarray]]:
                 yield f"{part.here}/{name}", array[0] if array.ndim == 3 else array
 
 
-def _parts(num_layers: int) -> Iterator[Part]:
+def parts(num_layers: int) -> Iterator[Part]:
     """Yield the layers of a model with so many blocks."""
     yield from PARTS
     for i in range(num_layers):
@@ -229,8 +232,8 @@ def _parts(num_layers: int) -> Iterator[Part]:
             )
 
 
-def _model_of(arrays: Arrays) -> PublishedFNet:
-    """Return the model whose sizes are those of the arrays."""
+def _model_of(arrays: Arrays, num_layers: int) -> PublishedFNet:
+    """Return the model whose other sizes are those of the arrays."""
     vocab_size, width = arrays["word/embedding"].shape
     hidden = arrays.get("block_0/mlp/Dense_0/bias", np.zeros(0))
     return PublishedFNet(
@@ -239,7 +242,7 @@ def _model_of(arrays: Arrays) -> PublishedFNet:
         num_types=len(arrays["type/embedding"]),
         width=width,
         mlp_dim=len(hidden),
-        num_layers=len({name.split("/")[0] for name in arrays if name[:5] == "block"}),
+        num_layers=num_layers,
     )
 
 

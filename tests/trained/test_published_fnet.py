@@ -15,8 +15,8 @@ from safetensors.numpy import load_file, save_file
 from lra_fnet.trained.published_fnet import (
     EPSILON,
     PublishedFNet,
-    _parts,
     import_fnet,
+    parts,
     read_fnet,
 )
 
@@ -38,7 +38,7 @@ def random_arrays():
 
 def in_flax_form(arrays):
     """Return the arrays as the authors' release has them, in the file's bytes."""
-    names = {part.here: part.flax for part in _parts(LAYERS)}
+    names = {part.here: part.flax for part in parts(LAYERS)}
     renamed = {}
     for name, array in arrays.items():
         layer, _, leaf = name.rpartition("/")
@@ -52,7 +52,7 @@ def in_flax_form(arrays):
 
 def write_hugging_face(folder, arrays, **config):
     """Write the arrays as Hugging Face does."""
-    names = {part.here: part.hugging_face for part in _parts(LAYERS)}
+    names = {part.here: part.hugging_face for part in parts(LAYERS)}
     leaves = {"embedding": "weight", "scale": "weight", "kernel": "weight"}
     renamed = {"cls.predictions.bias": np.zeros(VOCAB, np.float32)}
     for name, array in arrays.items():
@@ -113,10 +113,12 @@ def test_both_forms_give_what_the_formula_gives(tmp_path, length):
 def test_an_import_writes_the_weights_as_they_are(tmp_path):
     arrays = random_arrays()
     (tmp_path / "checkpoint").write_bytes(in_flax_form(arrays))
-    model = import_fnet(tmp_path / "checkpoint", tmp_path / "to")
-    written = load_file(tmp_path / "to" / "model.safetensors")
-    assert written.keys() == arrays.keys()
-    assert all((written[name] == arrays[name]).all() for name in arrays)
+    folder = write_hugging_face(tmp_path / "folder", arrays)
+    for path in (folder, tmp_path / "checkpoint"):
+        model = import_fnet(path, tmp_path / "to")
+        written = load_file(tmp_path / "to" / "model.safetensors")
+        assert written.keys() == arrays.keys()
+        assert all((written[name] == arrays[name]).all() for name in arrays)
     told = json.loads((tmp_path / "to" / "config.json").read_text())
     assert told["mlp_dim"] == HIDDEN == model.mlp_dim
 
@@ -130,6 +132,8 @@ def test_what_is_no_fnet_is_refused_with_the_reason(tmp_path):
     with pytest.raises(ValueError, match="asks for other layers"):
         read_fnet(folder)
     folder = write_hugging_face(tmp_path / "deep", arrays, num_hidden_layers=3)
+    with pytest.raises(ValueError, match="block_2/.* must be .* missing"):
+        read_fnet(folder)
     folder = write_hugging_face(tmp_path / "torn", arrays)
     del arrays["block_1/mlp_norm/bias"]
     with pytest.raises(ValueError, match="block_1/mlp_norm/bias must be .* missing"):
@@ -190,7 +194,7 @@ def test_hidden_states_and_gradients_are_those_of_transformers(tmp_path):
             np.testing.assert_allclose(one, other.detach().numpy(), atol=1e-5)
         of_theirs = dict(theirs.named_parameters())
         ours = flax.traverse_util.flatten_dict(gradients, sep="/")
-        for part in _parts(LAYERS):
+        for part in parts(LAYERS):
             gradient = of_theirs[f"{part.hugging_face}.weight"].grad.numpy()
             leaf = {"embedding": "embedding", "norm": "scale", "dense": "kernel"}
             found = ours[f"{part.here}/{leaf[part.kind]}"]
