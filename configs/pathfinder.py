@@ -2,6 +2,8 @@
 
 make task=pathfinder recipe=quick
     two CPU cores: minutes; chance at this budget
+make task=pathfinder recipe=small
+    one pass, pixels as numbers; no finished run yet, all trials stayed at chance
 make task=pathfinder recipe=lra2020
     the released budget, 62,400 steps; published: FNet 77.80 %, Transformer 71.40 %
 make task=pathfinder recipe=strong
