@@ -102,9 +102,11 @@ def programs():
 
 @pytest.mark.slow
 def test_programs_are_the_same_in_another_process():
-    # It gives strings other hashes, and so sets another order.
+    # It gives strings other hashes, and so sets another order. Programs have the
+    # precision that tests ask for, which a process that is no test does not know.
     environment = os.environ | {
         "PYTHONHASHSEED": "4321",
+        "JAX_DEFAULT_MATMUL_PRECISION": jax.config.jax_default_matmul_precision,
         "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path),
     }
     program = f"import json, {__name__} as m; print(json.dumps(m.programs()))"
