@@ -1,4 +1,4 @@
-"""Cells of tasks and mixers, one after the other: a file of rows, and tables of them.
+"""Cells of tasks and mixers, one after the other: a file of rows.
 
 A row is written as soon as its cell is compiled, and a cell that fails is a row with
 its reason. Repeat the command to continue: it compiles what has no row yet, what
@@ -7,52 +7,51 @@ failed, and what another version of the compiler made.
 
 import argparse
 import importlib.metadata
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import pandas as pd
-from tabulate import tabulate
 from tqdm import tqdm
 
 from configs import grid
+from lra_fnet.compile.tables import (
+    COMPILES,
+    FAILED,
+    TOO_LARGE,
+    Row,
+    outcome,
+    read_rows,
+    table,
+    with_tables,
+)
 from lra_fnet.compile.target import (
-    PEAKS,
     TARGETS,
     absent_devices,
     check_target,
     set_up_compiler,
 )
 from lra_fnet.config import RECIPES, config_hash, load_config, read_flags, resolve
-from lra_fnet.mixers import mixer_names
+from lra_fnet.mixers import installed_mixers, mixer_names
 from lra_fnet.workdir import write_json, write_text
 from tasks import check_choice, check_task_name, task_names
 
-COMPILES, TOO_LARGE, FAILED = "compiles", "too large", "failed"
-GIB = 2**30
-# What the table on the screen has of a row, and how it is headed.
-COLUMNS = {
-    "mixer": "mixer",
-    "task": "task",
-    "status": "",
-    "training.compile_seconds": "s",
-    "needed_bytes": "GiB",
-    "limit_bytes": "of",
-    "micro_batches": "micro-batches",
-    "evaluation.bytes": "evaluation",
-    "training.flops_of_a_step": "GFLOP a step",
-    "bound": "ms at least",
-    "training.fft": "fft",
-    "training.custom_calls": "other calls",
-    "training.collectives": "collectives",
-    "reason": "reason",
-}
 
-Row = dict[str, Any]
-# What compiles a config on so many devices, and returns what is known of it.
-Compiler = Callable[[Any, int], Mapping[str, Any]]
+@runtime_checkable
+class Subject(Protocol):
+    """What a row is about."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
+    def identity(self) -> Row:
+        """What tells its row from others, the versions of the compiler included."""
+
+
+# What compiles a subject, and returns what is known of it.
+Compiler = Callable[[Any], Mapping[str, Any]]
 
 
 class Cell(NamedTuple):
@@ -63,6 +62,11 @@ class Cell(NamedTuple):
     recipe: str
     devices: int
     changes: Mapping[str, Any]  # values by dotted key, beyond the recipe's
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.mixer} on {self.task}"
 
     @property
     def config(self) -> Any:
@@ -104,7 +108,7 @@ def compile_all(arguments: argparse.Namespace) -> int:
     rows = run_cells(
         cells,
         path,
-        lambda config, count: compile_cell(config, absent_devices(accel, count)),
+        lambda cell: compile_cell(cell.config, absent_devices(accel, cell.devices)),
     )
     print(f"\n{table(rows)}\n\nKnown by compiling, not measured. Rows: {path}")
     if arguments.document:
@@ -125,7 +129,8 @@ def make_cells(arguments: argparse.Namespace) -> list[Cell]:
     for task in tasks:
         check_task_name(task)
     for mixer in mixers:
-        check_choice("mixer", mixer, mixer_names())
+        if "." not in mixer:  # else a module of another package
+            check_choice("mixer", mixer, [*mixer_names(), *installed_mixers()])
     changes = read_flags(arguments.flags)
     return [
         Cell(task, mixer, arguments.recipe, arguments.devices, changes)
@@ -134,8 +139,8 @@ def make_cells(arguments: argparse.Namespace) -> list[Cell]:
     ]
 
 
-def run_cells(cells: Sequence[Cell], path: Path, compiler: Compiler) -> list[Row]:
-    """Compile the cells without a row, and return the rows of all, in their order.
+def run_cells(cells: Sequence[Subject], path: Path, compiler: Compiler) -> list[Row]:
+    """Compile the subjects without a row, and return the rows of all, in their order.
 
     Those that failed before are tried again, after all others.
     """
@@ -148,16 +153,16 @@ def run_cells(cells: Sequence[Cell], path: Path, compiler: Compiler) -> list[Row
             row = compile_row(cell, compiler)
             rows = [other for other in rows if not is_of(cell, other)] + [row]
             write_json(path, {"accel": path.stem, "rows": rows})
-            bar.write(f"{cell.mixer} on {cell.task}: {outcome(row)}")
+            bar.write(f"{cell.name}: {outcome(row)}")
     found = (find_row(cell, rows) for cell in cells)
     return [row for row in found if row]
 
 
-def compile_row(cell: Cell, compiler: Compiler) -> Row:
-    """Return the row of a cell, whatever becomes of it."""
+def compile_row(cell: Subject, compiler: Compiler) -> Row:
+    """Return the row of a subject, whatever becomes of it."""
     identity = cell.identity
     try:
-        facts = compiler(cell.config, cell.devices)
+        facts = compiler(cell)
     except Exception as error:
         from lra_fnet.hardware import is_out_of_memory
 
@@ -190,131 +195,21 @@ def compiler_versions() -> dict[str, str]:
 # Rows
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Return the rows of a file; none if there is no such file.
-
-    Raises:
-      ValueError: it is damaged.
-    """
-    if not path.exists():
-        return []
-    try:
-        return list(json.loads(path.read_text())["rows"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); delete it") from error
+def is_of(cell: Subject, row: Row) -> bool:
+    """Tell whether a row is about a subject, whoever compiled it."""
+    identity = cell.identity
+    keys = identity.keys() - {"versions"}
+    return all(row.get(key) == identity[key] for key in keys)
 
 
-def is_of(cell: Cell, row: Row) -> bool:
-    """Tell whether a row is about a cell, whoever compiled it."""
-    keys = ("task", "mixer", "recipe", "devices", "config_hash")
-    return all(row.get(key) == cell.identity[key] for key in keys)
-
-
-def find_row(cell: Cell, rows: Iterable[Row]) -> Row | None:
-    """Return the row of a cell, None if there is none."""
+def find_row(cell: Subject, rows: Iterable[Row]) -> Row | None:
+    """Return the row of a subject, None if there is none."""
     return next((row for row in rows if is_of(cell, row)), None)
 
 
-def is_finished(cell: Cell, rows: Iterable[Row]) -> bool:
-    """Tell whether a cell has a row of this compiler that is no failure."""
+def is_finished(cell: Subject, rows: Iterable[Row]) -> bool:
+    """Tell whether a subject has a row of this compiler that is no failure."""
     row = find_row(cell, rows)
     if row is None or row["status"] == FAILED:
         return False
     return row["versions"] == compiler_versions()
-
-
-# ---------------------------------------------------------------------------
-# Tables
-
-
-def outcome(row: Row) -> str:
-    """Return what became of a cell, in a line."""
-    if "needed_bytes" not in row:
-        return f"{row['status']}: {row['reason']}"
-    seconds = sum(row[call]["compile_seconds"] for call in ("training", "evaluation"))
-    return (
-        f"{row['status']} in {seconds:.0f} s, needs {row['needed_bytes'] / GIB:.2f} GiB"
-    )
-
-
-def table(rows: Sequence[Row]) -> str:
-    """Return all rows as a table for the screen."""
-    bounds = [{"bound": round(1e3 * shortest_step(row), 3) or None} for row in rows]
-    rows = [row | bound for row, bound in zip(rows, bounds, strict=True)]
-    frame = pd.json_normalize(rows, max_level=1).reindex(columns=[*COLUMNS])
-    for column in frame.columns[frame.columns.str.endswith("bytes")]:
-        frame[column] = (frame[column] / GIB).round(2)
-    for column in frame.columns[frame.columns.str.contains("call|collect")]:
-        frame[column] = [_listed(each) for each in frame[column]]
-    frame["training.flops_of_a_step"] = (frame["training.flops_of_a_step"] / 1e9).round(
-        1
-    )
-    frame["reason"] = ["" if pd.isna(each) else each[:60] for each in frame["reason"]]
-    return tabulate(
-        frame.astype(object).where(frame.notna(), ""),
-        [*COLUMNS.values()],
-        showindex=False,
-        floatfmt=".10g",
-    )
-
-
-def shortest_step(row: Row) -> float:
-    """Return the seconds that a training step cannot beat; 0 if nothing tells.
-
-    The roofline (Williams et al., 2009, https://doi.org/10.1145/1498765.1498785): its
-    FLOPs, or where XLA tells them its bytes, at the peak of the devices.
-    """
-    peak, training = PEAKS.get(row.get("device", "")), row.get("training", {})
-    if peak is None:
-        return 0.0
-    of_flops = (training["flops_of_a_step"] or 0) / row["devices"] / peak.flops
-    return max(of_flops, (training.get("compiler_bytes") or 0) / peak.bandwidth)
-
-
-def _listed(counts: Any) -> str:
-    """Return names with their counts, in a line."""
-    counts = counts if isinstance(counts, Mapping) else {}
-    return ", ".join(f"{count} {name}" for name, count in counts.items())
-
-
-def matrix(rows: Iterable[Row], entry: Callable[[Row], str]) -> str:
-    """Return what `entry` says of each row, mixers by tasks, in Markdown."""
-    found = {(row["mixer"], row["task"]): entry(row) for row in rows}
-    tasks = [task for task in task_names() if any(t == task for _, t in found)]
-    lines = [
-        (mixer, *(found.get((mixer, task), "") for task in tasks))
-        for mixer in sorted({mixer for mixer, _ in found})
-    ]
-    return tabulate(lines, ("mixer", *tasks), "pipe", disable_numparse=True)
-
-
-def with_tables(text: str, folder: Path) -> str:
-    """Return a document with today's table after each `<!-- ACCEL DEVICES ENTRY -->`.
-
-    ENTRY is what the table has of a row: a name in ENTRIES.
-    """
-
-    def replaced(found: re.Match[str]) -> str:
-        rows = read_rows(folder / f"{found[2]}.json")
-        rows = [row for row in rows if row["devices"] == int(found[3])]
-        return f"{found[1]}\n\n{matrix(rows, ENTRIES[found[4]])}\n\n<!-- end -->"
-
-    pattern = rf"(<!-- (\w+) (\d+) ({'|'.join(ENTRIES)}) -->).*?<!-- end -->"
-    return re.sub(pattern, replaced, text, flags=re.DOTALL)
-
-
-def needed_gib(row: Row) -> str:
-    """Return GiB, with the micro-batches if there are several; else what went wrong."""
-    if row["status"] != COMPILES:
-        return row["status"]
-    parts = row["micro_batches"]
-    needed = f"{row['needed_bytes'] / GIB:.1f}"
-    return needed if parts == 1 else f"{needed} ({parts})"
-
-
-def bound_ms(row: Row) -> str:
-    """Return the milliseconds that a step cannot beat; nothing if it is not known."""
-    return f"{1e3 * bound:.2f}" if (bound := shortest_step(row)) else ""
-
-
-ENTRIES: Mapping[str, Callable[[Row], str]] = {"memory": needed_gib, "bound": bound_ms}

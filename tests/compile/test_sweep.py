@@ -10,15 +10,14 @@ import jax
 import pytest
 
 from lra_fnet.compile import sweep
-from lra_fnet.compile.sweep import (
+from lra_fnet.compile.sweep import make_cells, run_cells
+from lra_fnet.compile.tables import (
     COMPILES,
     FAILED,
     TOO_LARGE,
     bound_ms,
-    make_cells,
     matrix,
     needed_gib,
-    run_cells,
     shortest_step,
     table,
     with_tables,
@@ -69,10 +68,10 @@ class Compiler:
     def __init__(self, **errors):
         self.errors, self.given = errors, []
 
-    def __call__(self, config, devices):
-        self.given.append(config.mixer)
-        if config.mixer in self.errors:
-            raise self.errors[config.mixer]
+    def __call__(self, cell):
+        self.given.append(cell.config.mixer)
+        if cell.mixer in self.errors:
+            raise self.errors[cell.mixer]
         return facts()
 
 
@@ -124,7 +123,7 @@ def test_what_does_not_fit_is_a_finding_and_is_not_tried_again(tmp_path, error):
 
 
 def test_a_run_that_needs_more_than_the_device_has_is_too_large(tmp_path):
-    rows = run_cells(cells("fnet"), tmp_path / "a.json", lambda *_: facts(9 * 2**30))
+    rows = run_cells(cells("fnet"), tmp_path / "a.json", lambda _: facts(9 * 2**30))
     assert statuses(rows) == {"fnet": TOO_LARGE}
 
 
