@@ -416,14 +416,25 @@ def summary(statuses: Mapping[Job, Status]) -> list[str]:
     return lines
 
 
-def listing(statuses: Mapping[Job, Status]) -> str:
-    """Return a table of jobs."""
-    headers = ("task", "mixer", "recipe", "seed", "steps", "state", "remark")
+def listing(
+    statuses: Mapping[Job, Status], needs: Mapping[str, Sequence[str]] | None = None
+) -> str:
+    """Return a table of jobs.
+
+    Args:
+      statuses: of the jobs.
+      needs: by accelerator, what each job needs there.
+    """
+    needs = needs or {}
+    gib = (f"GiB, {accel}" for accel in needs)
+    headers = ("task", "mixer", "recipe", "seed", "steps", *gib, "state", "remark")
     rows = []
-    for job, (state, reason) in statuses.items():
+    for i, (job, (state, reason)) in enumerate(statuses.items()):
         remark = "made-up sample" if job.on_sample else ""
         if state is State.TO_RUN and reason:
             remark = f"failed before: {reason}"
         columns = (job.task, job.mixer, job.recipe, job.seed, f"{job.num_steps:,}")
-        rows.append((*columns, state.value, remark))
-    return tabulate(rows, headers, colalign=["left"] * 3 + ["right"] * 2)
+        own = (column[i] for column in needs.values())
+        rows.append((*columns, *own, state.value, remark))
+    aligned = ["left"] * 3 + ["right"] * 2 + ["left"] * (len(needs) + 2)
+    return tabulate(rows, headers, colalign=aligned, disable_numparse=True)

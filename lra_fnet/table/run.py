@@ -37,6 +37,7 @@ from lra_fnet.table.jobs import (
     select_jobs,
     summary,
 )
+from lra_fnet.table.needs import NOTE, needs_of
 from lra_fnet.workdir import FolderLock, FolderLocked
 
 POLL_SECONDS = 0.5  # between looks at the process and at the signal to stop
@@ -56,7 +57,9 @@ def fill_table(arguments: argparse.Namespace) -> int:
     jobs, results = select_jobs(arguments), read_results(RUNS, RESULTS)
     statuses = {job: find_status(job, results, arguments.retry) for job in jobs}
     if arguments.dry:
-        print(listing(statuses), "", *summary(statuses), sep="\n")
+        needs = needs_of(jobs)
+        note = [NOTE, ""] if needs else []
+        print(listing(statuses, needs), "", *note, *summary(statuses), sep="\n")
         return 0
     with StopSignals() as stop:
         Table(statuses, stop).run()
