@@ -120,8 +120,9 @@ def is_cpu(mesh: Mesh) -> bool:
 def peak_memory(compiled: Compiled) -> dict[str, Any]:
     """Return the peak memory of one device in bytes, and how it was found.
 
-    An accelerator's allocator knows its peak. A CPU has no such allocator, so there it
-    is the compiler's figure for one training call: arguments, results, temporaries.
+    An accelerator's allocator knows its peak, of all that the process did. A CPU has no
+    such allocator, so there it is the compiler's figure for one training call:
+    arguments, results, temporaries. Reports do not compare the two.
     """
     sharding = jax.tree.leaves(compiled.output_shardings)[0]
     statistics = next(iter(sharding.addressable_devices)).memory_stats() or {}

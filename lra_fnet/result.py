@@ -247,6 +247,14 @@ class Speed(Record):
     """Seeds trained together."""
 
 
+# What the figure of each method is of. They are not comparable: an allocator's peak has
+# all splits, evaluations and whatever else the process computed in it.
+MEMORY_OF = {
+    "allocator peak": "the process, at its peak",
+    "compiled memory analysis": "a training call",
+}
+
+
 class Memory(Record):
     """Peak memory of one device in training."""
 
@@ -254,6 +262,11 @@ class Memory(Record):
     """Bytes."""
     method: Text
     """How it was found: allocator peak, or compiled memory analysis."""
+
+    @property
+    def is_of(self) -> str:
+        """What needs it."""
+        return MEMORY_OF.get(self.method, self.method)
 
 
 class Device(Record):

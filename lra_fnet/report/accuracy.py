@@ -478,12 +478,17 @@ def as_frame(
     return pd.DataFrame(lines, columns=COLUMNS, dtype=object)
 
 
+# By the method that found them, of which one is not comparable with the other.
+MEMORY_COLUMNS = {
+    "allocator peak": "process_peak_bytes",
+    "compiled memory analysis": "call_bytes",
+}
 COLUMNS = (
     *("table", "task", "mixer", "status", "reasons", "mean", "low", "high", "covers"),
     *("seeds", "correct", "examples", "rank", "behind_best", "p_behind_best"),
     *("published", "published_source", "difference", "marks"),
     *("steps", "parameters", "steps_per_second", "examples_per_second"),
-    *("seeds_in_program", "peak_memory_bytes", "device_kind", "device_count"),
+    *("seeds_in_program", *MEMORY_COLUMNS.values(), "device_kind", "device_count"),
     *("config_hash", "data_source", "data_checksum", "commands", "files"),
 )
 
@@ -496,7 +501,6 @@ def _line(table: str, status: str, found: Configuration) -> dict[str, Any]:
         "steps": "steps",
         "parameters": "parameters",
         "seeds_in_program": "speed.seeds_in_program",
-        "peak_memory_bytes": "peak_memory.bytes",
         "device_kind": "device.kind",
         "device_count": "device.count",
         "config_hash": "config_hash",
@@ -504,6 +508,8 @@ def _line(table: str, status: str, found: Configuration) -> dict[str, Any]:
         "data_checksum": "data.checksum",
         "examples": "test.examples",
     }
+    memory = MEMORY_COLUMNS.get(found.get("peak_memory.method"), "")
+    first |= {memory: "peak_memory.bytes"} if memory else {}
     return {name: found.get(column) for name, column in first.items()} | {
         **{"table": table, "status": status, "task": task, "mixer": row},
         **{"mean": own.mean, "low": own.low, "high": own.high, "covers": own.covers},

@@ -172,7 +172,7 @@ def _draw_tradeoff(axes: Axes, panel: Tradeoff) -> None:
     axes.margins(0.25)
     axes.set_title(panel.title, fontsize=10)
     axes.set_ylabel("test accuracy, %")
-    axes.set_xlabel(f"speed-up over {panel.base} in training\narea: peak memory")
+    axes.set_xlabel(f"speed-up over {panel.base} in training\narea: memory")
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:

@@ -13,7 +13,7 @@ from lra_fnet.report.figures import Plot, Series, limited
 from lra_fnet.report.published import FIVE
 from lra_fnet.report.sentences import DASH, NONE, percent, short
 from lra_fnet.report.tables import TextTable
-from lra_fnet.result import binomial_interval
+from lra_fnet.result import MEMORY_OF, binomial_interval
 from tasks import task_title
 
 LEARNED = 0.9  # of the way from the worst first to the best accuracy of a column
@@ -252,7 +252,9 @@ def _bubbles(
         return None
     sizes = [bubble.size for bubble in series]
     others = [row for row in column if row not in {s.name for s in series}]
-    note = f"On {machine}. Area: peak memory, {min(sizes):.2g} to {max(sizes):.2g} GiB."
+    method = found[0].get("peak_memory.method")
+    area = f"memory of {MEMORY_OF.get(method, method)}"
+    note = f"On {machine}. Area: {area}, {min(sizes):.2g} to {max(sizes):.2g} GiB."
     note += f" Not measured there: {', '.join(others)}." if others else ""
     return Plot(title, "training examples per second", y_label, series, note=note)
 

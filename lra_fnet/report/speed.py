@@ -12,6 +12,7 @@ from lra_fnet.report.accuracy import MIXERS, ordered
 from lra_fnet.report.figures import Plot, Series
 from lra_fnet.report.sentences import NONE, TIMES, short
 from lra_fnet.report.tables import TextTable
+from lra_fnet.result import MEMORY_OF
 from tasks import task_title
 
 BASE = "transformer"
@@ -75,7 +76,7 @@ class SpeedTable:
             for title, text in (
                 ("Training, steps per second", _training),
                 ("Inference, milliseconds to answer a batch", _inference),
-                ("Peak memory of a device in training, GiB", _memory),
+                (f"Memory of a device, GiB: {self._memory_is_of()}", _memory),
             )
         )
         header = [*training.header, "growth"]
@@ -119,7 +120,7 @@ class SpeedTable:
             Plot(f"{title} {against[0]}", against[1], unit, lines, log=True)
             for title, unit, lines in (
                 ("Training speed", "examples per second", speed),
-                ("Peak memory", "GiB per device", memory),
+                ("Memory", "GiB per device", memory),
             )
             if lines
         ]
@@ -152,6 +153,11 @@ class SpeedTable:
         wide = wide.reindex(self.mixers).fillna(NONE)
         header = ["mixer", *(f"{length:,}" for length in wide.columns)]
         return TextTable(title, header, wide.reset_index().values.tolist())
+
+    def _memory_is_of(self) -> str:
+        """Say what needed the memory; on one device it was found in one way."""
+        methods = self.rows["peak_memory.method"].dropna().unique()
+        return " or ".join(MEMORY_OF.get(each, each) for each in methods)
 
     def _growth(self, mixer: str) -> str:
         """Return the exponent of the time of an example against the length."""

@@ -337,7 +337,7 @@ def made_up_examples(
 TITLES = (
     "Training steps per second",
     "Milliseconds to answer a batch",
-    "Peak memory of a device, GiB",
+    "Memory of a device, GiB",
     "Seconds to compile a training step",
     "How many times as long as FNet's a training step takes, in turns with it",
 )
@@ -347,11 +347,13 @@ def document(results: Sequence[SpeedResult]) -> str:
     """Return Markdown tables of results of one task and device."""
     first, device = results[0], results[0].device
     bases = {r.length: r for r in results if r.mixer == BASE}
+    memory = sorted({r.peak_memory.is_of for r in results if r.peak_memory})
     frame = pd.DataFrame([texts(r, bases.get(r.length)) for r in results])
     parts = [
         f"Task {first.task}, width {first.width}, on {device.kind}, {device.count} "
         f"device(s) of {device.platform}. In brackets: the speed-up over the {BASE}, "
-        "per example; `/8`: in batches of 8, for want of memory."
+        "per example; `/8`: in batches of 8, for want of memory. "
+        f"Memory is that of {' or '.join(memory) or 'nothing'}."
     ]
     for title in TITLES:
         table = frame.pivot(index="mixer", columns="length", values=title).fillna("")

@@ -3,6 +3,7 @@
 import pytest
 
 from lra_fnet.report import learning
+from lra_fnet.report.accuracy import as_frame
 from lra_fnet.report.page import read_report
 from made_results import made_speed, write_made, write_speed
 
@@ -45,6 +46,35 @@ def test_speed_tables_have_speed_ups_per_example_and_the_growth_with_length(tmp_
         ("fnet", [512, 1024]),
         ("transformer", [512, 1024]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("method", "is_of", "column", "other"),
+    [
+        (
+            *("allocator peak", "the process, at its peak"),
+            *("process_peak_bytes", "call_bytes"),
+        ),
+        (
+            *("compiled memory analysis", "a training call"),
+            *("call_bytes", "process_peak_bytes"),
+        ),
+    ],
+)
+def test_memory_is_in_the_column_of_what_needs_it(
+    tmp_path, method, is_of, column, other
+):
+    memory = {"bytes": 2**30, "method": method}
+    write_speed(tmp_path, made_speed("fnet", 512, 8.0, peak_memory=memory))
+    for mixer in ("fnet", "transformer"):
+        write_made(tmp_path, mixer=mixer, peak_memory=memory)
+    (found,) = read_report([tmp_path]).speeds
+    assert found.tables()[-1].title == f"Memory of a device, GiB: {is_of}"
+    (plot,) = learning.bubbles(lead(tmp_path))
+    assert f"Area: memory of {is_of}, 1 to 1 GiB" in plot.note
+    frame = as_frame([lead(tmp_path)], [])
+    frame = frame[frame["status"] == "comparable"]
+    assert (frame[column] == 2**30).all() and frame[other].isna().all()
 
 
 def test_fnet_is_faster_or_slower_only_where_every_round_says_so(tmp_path):

@@ -225,6 +225,13 @@ def test_speed_ups_count_examples_and_not_steps():
     assert text.count("2e+03 (4x)") == 1  # milliseconds to answer
 
 
+def test_the_tables_say_what_needs_the_memory():
+    memory = {"bytes": 2**30, "method": "allocator peak"}
+    assert "Memory is that of the process, at its peak." in document(
+        [made(peak_memory=memory)]
+    )
+
+
 @pytest.mark.parametrize("status", ["out of memory", "slow", "failed"])
 def test_a_result_without_numbers_shows_its_status(status):
     empty = dict.fromkeys(
