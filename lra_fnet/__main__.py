@@ -200,6 +200,10 @@ def check_mixer(arguments: Arguments) -> None:
 
 def compile_absent(arguments: Arguments) -> int:
     """Compile training and evaluation for an accelerator that is not here."""
+    if arguments.fourier:
+        from lra_fnet.compile.fourier import compile_transforms
+
+        return compile_transforms(arguments)
     from lra_fnet.compile.sweep import compile_all
 
     return compile_all(arguments)
@@ -370,6 +374,14 @@ def compile_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--devices", type=int, default=1, help="that share a batch")
     parser.add_argument("--to", type=folder, default=Path("results/compile"))
     parser.add_argument("--document", type=folder, help="whose tables to renew")
+    parser.add_argument(
+        "--fourier", action="store_true", help="the transform alone, no runs"
+    )
+    parser.add_argument(
+        "--choose",
+        action="store_true",
+        help="of --fourier: auto goes by the estimates where nothing was measured",
+    )
 
 
 def new_mixer_flags(parser: argparse.ArgumentParser) -> None:

@@ -22,7 +22,7 @@ from tasks import check_choice
 
 Operator = Callable[[Array], Array]
 AUTO = "auto"
-DEFAULT = "real_fft"  # what "auto" stands for where no measurement says otherwise
+DEFAULT = "real_fft"  # what "auto" stands for where nothing says otherwise
 
 
 def fourier_mix(
@@ -35,7 +35,7 @@ def fourier_mix(
 
     Args:
       x: real numbers.
-      algorithm: a name in ALGORITHMS; "auto": what was measured to be fastest.
+      algorithm: a name in ALGORITHMS; "auto": what is fastest, as far as known.
 
     Raises:
       ValueError: no such algorithm, or not for this length and width.
@@ -120,7 +120,7 @@ ALGORITHMS: Mapping[str, Operator] = MappingProxyType(
 # ---------------------------------------------------------------------------
 # What "auto" stands for
 
-MEASUREMENTS = Path(__file__).with_name("_fourier_choice.json")
+CHOICES = Path(__file__).with_name("_fourier_choice.json")
 
 
 def chosen_algorithm(
@@ -128,12 +128,13 @@ def chosen_algorithm(
 ) -> str:
     """Return what "auto" stands for on a kind of device, by default the target's.
 
-    It is the fastest algorithm at the measured shape closest to this one.
+    It is the fastest algorithm at the closest shape that was measured on this kind of
+    device; for some TPUs, where nothing was, by the compiler's estimate.
 
     >>> chosen_algorithm(2048, 512, "float32", kind="none")
     'real_fft'
     """
-    table = measurements().get(kind or kind_of(target()), {"rows": []})
+    table = choices().get(kind or kind_of(target()), {"rows": []})
     rows = [row for row in table["rows"] if row["dtype"] == dtype]
     if not rows:
         return DEFAULT
@@ -147,11 +148,11 @@ def chosen_algorithm(
 
 
 def kind_of(device: Any) -> str:
-    """Return whose measurements count for a device: its kind's, or of all CPUs."""
+    """Return whose rows count for a device: its kind's, or those of all CPUs."""
     return "cpu" if device.platform == "cpu" else device.device_kind
 
 
 @functools.cache
-def measurements() -> dict[str, Any]:
+def choices() -> dict[str, Any]:
     """Return the table that `speed-fourier` writes: device and rows by its kind."""
-    return json.loads(MEASUREMENTS.read_text())
+    return json.loads(CHOICES.read_text())

@@ -12,13 +12,21 @@ matrix units are far ahead of their memory.
 
 import functools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 LARGEST_TABLE = 4096  # points of a transform by one matrix, whose table is 17 MB
+
+Product = Callable[[str, ArrayLike, ArrayLike], Array]  # an einsum of two operands
+# Else a product is of TensorFloat-32 or bfloat16 numbers on accelerators.
+exact_product: Product = functools.partial(
+    jnp.einsum, precision=jax.lax.Precision.HIGHEST
+)
 
 
 def published(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
@@ -52,7 +60,9 @@ def folded_fft(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
     return jnp.concatenate([upper, jnp.flip(inner, axis=-2)], axis=-2)
 
 
-def matrix(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
+def matrix(
+    x: Float[Array, "*b l d"], *, product: Product = exact_product
+) -> Float[Array, "*b l d"]:
     """Fold both axes, multiply by cosines and by sines, unfold.
 
     y = C_l E C_d - S_l O S_d, where E and O are the parts of x that are even and odd
@@ -60,9 +70,13 @@ def matrix(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
     """
     length, width = x.shape[-2:]
     rows, columns = _half_tables(length, x.dtype), _half_tables(width, x.dtype)
+    mixed = (
+        product("...mj,nm->...jn", part, table)
+        for part, table in zip(_quarters(x), rows, strict=True)
+    )
     even, odd = (
-        _product("nm,...mj,jk->...nk", rows[i], part, columns[i], optimize="optimal")
-        for i, part in enumerate(_quarters(x))
+        product("...jn,jk->...nk", part, table)
+        for part, table in zip(mixed, columns, strict=True)
     )
     upper = with_mirrored_columns(even - odd, even + odd, width)  # rows n
     lower = with_mirrored_columns(even + odd, even - odd, width)  # rows -n
@@ -70,7 +84,9 @@ def matrix(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
     return jnp.concatenate([upper, jnp.flip(inner, axis=-2)], axis=-2)
 
 
-def two_stage(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
+def two_stage(
+    x: Float[Array, "*b l d"], *, product: Product = exact_product
+) -> Float[Array, "*b l d"]:
     """Fold the columns, transform the length l = p q in two stages, then the width.
 
     With m = q m1 + m2 and n = k1 + p k2 the angle n m / l falls apart into
@@ -81,16 +97,16 @@ def two_stage(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
     (p, q), width = stages(x.shape[-2]), x.shape[-1]
     folded = folded_columns(x)
     folded = folded.reshape(*x.shape[:-2], p, q, folded.shape[-1])  # m1, m2, j
-    first = _product("cki,...imj->...ckmj", _first_table(p, x.dtype), folded)
+    first = product("cki,...imj->...ckmj", _first_table(p, x.dtype), folded)
     # Between the stages: a rotation by -2 pi k1 m2 / l.
     cosine, sine = _tables(p // 2 + 1, q, p * q, x.dtype)[..., None]
     real, imaginary = first[..., 0, :, :, :], first[..., 1, :, :, :]
     turned = jnp.stack(
         [real * cosine + imaginary * sine, imaginary * cosine - real * sine], axis=-4
     )
-    spectrum = _product("cmen,...ckmj->...enkj", _second_table(q, x.dtype), turned)
+    spectrum = product("cmen,...ckmj->...enkj", _second_table(q, x.dtype), turned)
     even, odd = (
-        _product("...nkj,jh->...nkh", spectrum[..., part, :, :, :], table)
+        product("...nkj,jh->...nkh", spectrum[..., part, :, :, :], table)
         for part, table in enumerate(_half_tables(width, x.dtype))
     )
     upper = with_mirrored_columns(even + odd, even - odd, width)  # rows n
@@ -160,10 +176,6 @@ def _folded(x: Array, axis: int) -> tuple[Array, Array]:
     around[axis] = (1, size // 2 - pairs)
     partner = jnp.pad(partner, around)
     return own + partner, own - partner
-
-
-# Else a product is of TensorFloat-32 or bfloat16 numbers on accelerators.
-_product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 
 
 def _half_tables(size: int, dtype: np.dtype) -> Float[np.ndarray, "2 h h"]:

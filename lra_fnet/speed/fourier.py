@@ -28,8 +28,8 @@ from tqdm import tqdm
 from lra_fnet.hardware import describe_device, examples_at_once, first_device
 from lra_fnet.mixers._fourier import (
     ALGORITHMS,
+    CHOICES,
     DEFAULT,
-    MEASUREMENTS,
     Operator,
     kind_of,
     supports,
@@ -56,7 +56,7 @@ ELEMENTS = {"cpu": 2**22, "gpu": 2**26, "tpu": 2**26}
 def measure_transforms(arguments: argparse.Namespace) -> None:
     """Measure all shapes, and write and print this device's table of choices."""
     lengths, widths = sizes(arguments.lengths), sizes(arguments.widths)
-    path = arguments.to or MEASUREMENTS
+    path = arguments.to or CHOICES
     shapes = itertools.product(lengths or LENGTHS, widths or WIDTHS, DTYPES)
     rows = [measured_row(*shape) for shape in tqdm([*shapes], unit="shape")]
     write_choices(rows, path)
@@ -185,7 +185,7 @@ def _compiled(
 
     def on_device(x: Float[Array, "b l d"]) -> tuple[Array, Array]:
         parts = x.reshape(-1, at_once, *x.shape[1:])
-        y = jax.lax.map(partial(_there_and_back, operator), parts)
+        y = jax.lax.map(partial(there_and_back, operator), parts)
         # In a step the devices add up their gradients; without any such exchange JAX
         # may let CPU devices compute one after the other.
         return y.reshape(x.shape), jax.lax.psum(y[0, 0, 0, 0], "data")
@@ -197,7 +197,7 @@ def _compiled(
     return jax.jit(shared).lower(x).compile()
 
 
-def _there_and_back(operator: Operator, x: Float[Array, "b l d"]) -> Array:
+def there_and_back(operator: Operator, x: Float[Array, "b l d"]) -> Array:
     """Transform, and pull the result back."""
     # It is its own gradient here: two transforms of the same numbers XLA would do once.
     y, pulled_back = jax.vjp(operator, x)

@@ -13,10 +13,10 @@ from lra_fnet.mixers import _fourier as fourier
 from lra_fnet.mixers import mixer_class
 from lra_fnet.mixers._fourier import (
     ALGORITHMS,
+    choices,
     chosen_algorithm,
     fourier_mix,
     kind_of,
-    measurements,
     supports,
 )
 from lra_fnet.step import make_mesh
@@ -176,12 +176,12 @@ def test_a_long_prime_is_refused_by_the_matrix_forms_and_never_chosen_for_them()
     assert not supports("two_stage", 8191, 64) and not supports("matrix", 8191, 64)
     with pytest.raises(ValueError, match="length 8191 .* take 'real_fft'"):
         fourier_mix(jnp.zeros((1, 8191, 64)), "two_stage")
-    for kind in measurements():
+    for kind in choices():
         assert supports(chosen_algorithm(8191, 64, "float32", kind), 8191, 64)
 
 
 def test_every_measured_choice_can_be_made():
-    for table in measurements().values():
+    for table in choices().values():
         for row in table["rows"]:
             assert row["algorithm"] in OTHERS and row["speeds"].keys() <= {*ALGORITHMS}
             assert supports(row["algorithm"], row["length"], row["width"])
@@ -222,7 +222,7 @@ def test_the_closest_measured_shape_decides(monkeypatch):
         {"length": 8192, "width": 64, "dtype": "float32", "algorithm": "two_stage"},
         {"length": 512, "width": 64, "dtype": "bfloat16", "algorithm": "folded_fft"},
     ]
-    monkeypatch.setattr(fourier, "measurements", lambda: {"abacus": {"rows": rows}})
+    monkeypatch.setattr(fourier, "choices", lambda: {"abacus": {"rows": rows}})
     choose = lambda length, dtype: chosen_algorithm(length, 100, dtype, "abacus")  # noqa: E731
     assert choose(700, "float32") == "matrix"
     assert choose(6000, "float32") == "two_stage"
