@@ -78,10 +78,10 @@ mixers models docs: .venv/installed-$(accel)
 check-mixer conform: .venv/installed-$(accel) ; $(call verb,check-mixer $(call given,mixer))
 new-mixer: .venv/installed-$(accel) ; $(call verb,new-mixer $(call given,name))
 
-## make compile accel=h100|v4|v5e|v5p|v6e [tasks= mixers= recipe= devices=]   what fits it
+## make compile accel=h100|v4|v5e|v5p|v6e [tasks= mixers= recipe= devices= fourier=1]   what fits it
 compile: python = $(dir $<)bin/python
 compile: .venv-$(if $(filter h100,$(accel)),cuda13,tpu)/installed
-	$(call verb,compile $(call given,accel tasks mixers recipe devices) $(flags))
+	$(call verb,compile $(call given,accel tasks mixers recipe devices) $(if $(filter-out 0,$(fourier)),--fourier) $(flags))
 
 ## make smoke                two steps of every mixer on every task [tasks= mixers=]
 smoke: .venv/installed-$(accel) ; @tools/smoke.sh "$(tasks)" "$(mixers)"
@@ -105,6 +105,6 @@ clean: ; rm -rf .venv .venv-* .cache .mypy_cache .pytest_cache .ruff_cache
 	@rm -f $(if $(filter $*,cpu cuda13 tpu),.venv/installed-cpu .venv/installed-cuda13 .venv/installed-tpu)
 	@touch $@
 .venv-%/installed: requirements/%.txt | .venv-%/bin/python
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< || { echo "error: $< cannot be installed, for the reason above; when that is mended, repeat the command: it continues" >&2; exit 1; }
 	@touch $@
 .venv/installed-dev .venv/installed-data: .venv/installed-$(accel)
