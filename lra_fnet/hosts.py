@@ -18,6 +18,7 @@ from typing import Any, NoReturn, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.layout import Format, Layout
 from jax.experimental.multihost_utils import (
     broadcast_one_to_all,
     process_allgather,
@@ -328,13 +329,19 @@ def _outcome(future: Future[Any]) -> str | None:
 # -- On the devices --------------------------------------------------------------------
 
 
-def put(array: np.ndarray, sharding: Sharding) -> jax.Array:
-    """Copy an array that every host holds whole to the devices of a sharding."""
+def put(
+    array: np.ndarray, sharding: Sharding, layout: Layout | None = None
+) -> jax.Array:
+    """Copy an array that every host holds whole to the devices of a sharding.
+
+    XLA chooses the layout if none is asked for.
+    """
     array = np.asarray(array)
+    where = Format(layout, sharding) if layout else sharding
     if sharding.is_fully_addressable:
-        return jax.device_put(array, sharding)
+        return jax.device_put(array, where)
     # device_put would compare the arrays of all hosts, through the network.
-    return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
+    return jax.make_array_from_callback(array.shape, where, array.__getitem__)
 
 
 class AgreedStop:

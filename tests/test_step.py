@@ -104,6 +104,14 @@ def assert_close(tree, other, tolerance=2e-5):
         np.testing.assert_allclose(a, b, atol=tolerance, err_msg=str(path))
 
 
+def test_every_example_lies_in_one_piece_on_the_devices():
+    program = make_program(devices=2)
+    one, two = make_data(program), program.put(np.ones((4, 2, 5), np.uint8), np.ones(4))
+    assert one.inputs.format.layout.major_to_minor == (0, 1)
+    assert two.inputs.format.layout.major_to_minor == (0, 1, 2)
+    assert one.inputs.sharding == program.replicated
+
+
 @pytest.mark.parametrize("mixer", ["fnet", "transformer"])
 def test_the_first_steps_are_the_golden_ones(mixer):
     _, losses = train(make_program(mixer))

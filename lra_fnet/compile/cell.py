@@ -12,12 +12,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.layout import Format, Layout
 from ml_collections import ConfigDict
 
 from lra_fnet.config import make_program, seeds_of, task_facts
 from lra_fnet.evaluate import Evaluator
 from lra_fnet.hardware import call_memory, default_steps_per_call, memory_limit
-from lra_fnet.step import DeviceSplit, Program, TrainState
+from lra_fnet.step import DeviceSplit, Program, TrainState, by_rows
 from lra_fnet.train import compile_training
 from tasks import Task
 
@@ -88,13 +89,18 @@ def shapes_of_run(
     Token ids are bytes, as in prepared data.
     """
 
-    def shaped(shape: tuple[int, ...], dtype: Any) -> Any:
-        return jax.ShapeDtypeStruct(shape, dtype, sharding=program.replicated)
+    def shaped(shape: tuple[int, ...], dtype: Any, layout: Layout | None = None) -> Any:
+        where = Format(layout, program.replicated) if layout else program.replicated
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=where)
 
     documents = (task.num_documents,) if task.num_documents > 1 else ()
     splits = {
         name: DeviceSplit(
-            shaped((size, *documents, task.max_length), jnp.uint8),
+            shaped(
+                (size, *documents, task.max_length),
+                jnp.uint8,
+                by_rows(2 + len(documents)),
+            ),
             shaped((size,), jnp.int32),
         )
         for name, size in zip(SPLITS, split_sizes(config), strict=True)
