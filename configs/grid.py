@@ -7,6 +7,9 @@ make table tasks=listops mixers="fnet transformer" recipe=quick seeds=3
 from collections.abc import Mapping
 from typing import Any
 
+# The arena's own. Other files of tasks/ are probes: give their names to run them.
+TASKS = ("listops", "text", "retrieval", "image", "pathfinder", "pathx")
+
 # FNet, and the eleven models of LRA's own table in its order.
 MIXERS = (
     "fnet",

@@ -6,6 +6,7 @@ import numpy as np
 from tasks.generators.listops import apply, recompute_labels
 from tasks.generators.random import below, next_uint64, stream
 from tasks.listops import CLOSE, MIN, PAD, SM, TOKENS, ZERO
+from tasks.recall import NOISE, VALUE, distances
 from tasks.sources.papers import VOCAB_SIZE
 from tasks.task import Split, Splits
 
@@ -56,6 +57,20 @@ def pixel_baselines(splits: Splits) -> dict[str, float]:
         "mean intensity": mean_accuracy(splits),
         "best single pixel": pixel_accuracy(splits),
     }
+
+
+def recall_baselines(splits: Splits) -> dict[str, float]:
+    """Return the accuracies of answers that see more and more of a row."""
+    return {
+        "majority class": majority_accuracy(splits),
+        "most frequent value": recall_accuracy(splits, reach=0),
+        f"the last {_REACH} positions": recall_accuracy(splits, _REACH),
+    }
+
+
+def even_pairs_baselines(splits: Splits) -> dict[str, float]:
+    """Return the accuracy of the one answer that does not read a whole row."""
+    return {"majority class": majority_accuracy(splits)}
 
 
 # ---------------------------------------------------------------------------
@@ -257,6 +272,31 @@ def subsample(count: int) -> np.ndarray:
     state = stream(0, 0)
     keys = np.array([next_uint64(state) for _ in range(count)])
     return np.sort(np.argsort(keys)[:_MAX_PAIRS])
+
+
+# ---------------------------------------------------------------------------
+# The near part of a row of pairs
+
+_REACH = 256  # positions before the key
+
+
+def recall_accuracy(splits: Splits, reach: int) -> float:
+    """Return the expected accuracy of an answer that finds near pairs.
+
+    Where the pair lies farther back it is one of the row's most frequent values.
+
+    Args:
+      splits: of recall; nothing is learned from the training split.
+      reach: most positions from the key back to its pair.
+    """
+    test = splits["test"]
+    inputs = np.asarray(test.inputs)
+    is_near = distances(inputs) <= reach
+    counts = np.stack([np.bincount(row, minlength=NOISE) for row in inputs])
+    counts = counts[:, VALUE:NOISE]
+    best = counts == counts.max(axis=1, keepdims=True)
+    chance = best[np.arange(len(test)), test.labels] / best.sum(axis=1)
+    return float(np.where(is_near, 1.0, chance).mean())
 
 
 # ---------------------------------------------------------------------------

@@ -124,7 +124,7 @@ def make_cells(arguments: argparse.Namespace) -> list[Cell]:
     """
     check_choice("accel", arguments.accel, TARGETS)
     check_choice("recipe", arguments.recipe, RECIPES)
-    tasks = dict.fromkeys(arguments.tasks.split() or task_names())
+    tasks = dict.fromkeys(arguments.tasks.split() or grid.TASKS)
     mixers = dict.fromkeys(arguments.mixers.split() or mixer_names())
     for task in tasks:
         check_task_name(task)

@@ -17,11 +17,11 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 from tabulate import tabulate
 
+from configs import grid
 from lra_fnet.config import default_values, load_config, task_facts
 from lra_fnet.mixers import OTHER_FILES, installed_mixers, mixer_class, mixer_names
 from lra_fnet.rules import BASE, MOST_PARAMETERS, count_parameters
 from lra_fnet.workdir import named
-from tasks import task_names
 
 HEADER = """\
 <!-- Written by `make docs`; edit the classes in lra_fnet/mixers instead. -->
@@ -76,7 +76,7 @@ def model_parameters(names: Sequence[str]) -> dict[str, dict[str, int]]:
     Models differ in their mixers alone: one layer's are counted, and the model without.
     """
     counts: dict[str, dict[str, int]] = {name: {} for name in names}
-    for task in task_names():
+    for task in grid.TASKS:
         config = load_config(task, "lra2020", {"mixer": "ff_only"})
         facts = task_facts(config)
         rest = count_parameters(config, facts)

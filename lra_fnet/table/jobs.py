@@ -31,7 +31,7 @@ from lra_fnet.config import (
 from lra_fnet.data import cached_checksum, data_root
 from lra_fnet.result import FAILURE_FILE, RESULT_FILE, BadFile, Failure, Result
 from lra_fnet.workdir import beside_other_data, default_workdir
-from tasks import DataError, check_choice, make_task, task_names
+from tasks import DataError, check_choice, make_task
 
 RUNS = Path("runs")
 RESULTS = Path("results")  # of runs that come with the project
@@ -155,7 +155,7 @@ def make_jobs(arguments: argparse.Namespace) -> list[Job]:
     if arguments.seeds < 1:
         raise ValueError(f"seeds is {arguments.seeds}; it must be >= 1")
     # A name that is given twice is one row.
-    tasks = dict.fromkeys(arguments.tasks.split() or task_names())
+    tasks = dict.fromkeys(arguments.tasks.split() or grid.TASKS)
     mixers = dict.fromkeys(arguments.mixers.split() or grid.MIXERS)
     sources = parse_sources(arguments.sources, tasks)
     flags = read_flags(arguments.flags)

@@ -53,3 +53,14 @@ def below(state, n):
     while bits < surplus:
         bits = next_uint64(state)
     return np.int64(bits % n)
+
+
+@numba.njit(cache=True, nogil=True)
+def words(seed, start, count, size):
+    """Return the first words, uint64 (count, size), of streams from `start` on."""
+    drawn = np.empty((count, size), np.uint64)
+    for row in range(count):
+        state = stream(seed, start + row)
+        for column in range(size):
+            drawn[row, column] = next_uint64(state)
+    return drawn

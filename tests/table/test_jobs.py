@@ -5,14 +5,13 @@ import json
 import jax
 import pytest
 
-from configs.grid import MIXERS
+from configs.grid import MIXERS, TASKS
 from lra_fnet.__main__ import parse
 from lra_fnet.config import config_hash, load_config, resolve
 from lra_fnet.result import FAILURE_FILE, make_failure
 from lra_fnet.table import jobs
 from lra_fnet.table.jobs import State
 from lra_fnet.workdir import beside_other_data, claim
-from tasks import task_names
 from tiny_runs import TINY
 
 FLAGS = [f"--config.{key}={value}" for key, value in TINY.items()]
@@ -70,7 +69,7 @@ def status_of(job, retry=True):
 def test_the_whole_table_has_five_seeds_of_every_task_and_mixer_of_the_grid(folder):
     found = make_jobs()
     pairs = {(job.task, job.mixer, job.seed) for job in found}
-    assert pairs == {(t, m, s) for t in task_names() for m in MIXERS for s in range(5)}
+    assert pairs == {(t, m, s) for t in TASKS for m in MIXERS for s in range(5)}
     assert len(found) == 360 and {job.recipe for job in found} == {"lra2020"}
     blocks = {
         job.config["mixers"]["local"]["block_size"]: job.task

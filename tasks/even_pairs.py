@@ -1,0 +1,141 @@
+"""Even pairs: is the number of changes in a row of bits even (0) or odd (1).
+
+A probe beside the arena's tasks: it takes the parity of all changes, 01 and 10, or to
+see that the first and the last bit are equal exactly if that is even. A model that
+reads less than the whole row cannot be better than a guess.
+
+Vocabulary (3 ids): 0 padding, 1 and 2 the bits 0 and 1. Rows are padded at the right.
+
+Deletang et al., Neural Networks and the Chomsky Hierarchy (2023),
+https://arxiv.org/abs/2207.02098, section 4: a regular language.
+"""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tasks.task import (
+    DataError,
+    Split,
+    Splits,
+    Task,
+    check_choice,
+    check_range,
+    lazily,
+    split_generated,
+)
+
+TITLE = "Even pairs"
+ORDER = 12
+
+PAD, ZERO, ONE = range(3)
+
+# Raise it with every change that makes other examples from the same options.
+GENERATOR_VERSION = 1
+_ROWS_AT_ONCE = 2_000  # some 17 MB of random numbers
+
+
+def make_task(
+    source: str = "generated",
+    seed: int = 0,
+    num_train: int = 100_000,
+    num_validation: int = 2_000,
+    num_test: int = 2_000,
+    min_length: int = 500,
+    max_length: int = 1_024,
+) -> Task:
+    """Return the task of even pairs.
+
+    Of the generated rows the first num_test are the test split, the next num_validation
+    the validation split, the rest the training split.
+
+    Args:
+      source: "generated", the only one.
+      seed: of the generator.
+      num_train: examples.
+      num_validation: likewise.
+      num_test: likewise.
+      min_length: fewest bits of a row.
+      max_length: positions of a row, which has fewer bits.
+
+    Raises:
+      ValueError: an option is out of its range.
+    """
+    sizes = {"train": num_train, "validation": num_validation, "test": num_test}
+    check_choice("source", source, ("generated",))
+    check_range(1, num_train=num_train, num_validation=num_validation)
+    check_range(1, num_test=num_test)
+    check_range(0, 2**64 - 1, seed=seed)
+    check_range(2, min_length=min_length)
+    check_range(min_length + 1, max_length=max_length)
+    options = {"seed": seed, "min_length": min_length, "max_length": max_length}
+    return Task(
+        name="even_pairs",
+        vocab_size=3,
+        classes=("even", "odd"),
+        max_length=max_length,
+        source=source,
+        provenance={
+            "generator_version": GENERATOR_VERSION,
+            **options,
+            "sizes": sizes,
+        },
+        read=functools.partial(_read, options, sizes),
+        trivial_baselines=lazily("tasks.trivial", "even_pairs_baselines"),
+        verify=verify,
+    )
+
+
+def _read(
+    options: Mapping[str, int], sizes: Mapping[str, int], scratch: Path
+) -> dict[str, Split]:
+    splits = split_generated(generate(count=sum(sizes.values()), **options), sizes)
+    verify(splits)
+    return splits
+
+
+def generate(seed: int, min_length: int, max_length: int, count: int) -> Split:
+    """Return the first `count` examples of a seed."""
+    drawn = [
+        _draw(seed, start, min(_ROWS_AT_ONCE, count - start), min_length, max_length)
+        for start in range(0, count, _ROWS_AT_ONCE)
+    ]
+    inputs, labels = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    return Split(inputs, labels)
+
+
+def _draw(
+    seed: int, start: int, count: int, min_length: int, max_length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows, uint8 (count, max_length), and labels, from row `start` on."""
+    from tasks.generators.random import words
+
+    drawn = words(np.uint64(seed), start, count, max_length + 1)
+    lengths = min_length + drawn[:, :1] % (max_length - min_length)
+    is_real = np.arange(max_length) < lengths
+    bits = drawn[:, 1:] >> np.uint64(63)
+    changes = (bits[:, 1:] != bits[:, :-1]) & is_real[:, 1:]
+    inputs = np.where(is_real, ZERO + bits, PAD).astype(np.uint8)
+    return inputs, (changes.sum(axis=1) % 2).astype(np.int32)
+
+
+def verify(splits: Splits) -> str:
+    """Compare the ends of every row; return a sentence on what was compared.
+
+    Raises:
+      DataError: a label is 1 where they are equal, or 0 where they differ.
+    """
+    for name, split in splits.items():
+        inputs = np.asarray(split.inputs)
+        last = np.count_nonzero(inputs, axis=1) - 1
+        differ = inputs[:, 0] != inputs[np.arange(len(inputs)), last]
+        wrong = np.flatnonzero(differ != split.labels)
+        if len(wrong):
+            raise DataError(
+                f"even_pairs, {name} split: {len(wrong):,} labels do not say whether "
+                f"the ends of their row differ, the first is example {wrong[0]}"
+            )
+    total = sum(map(len, splits.values()))
+    return f"every label says whether the ends of its row differ ({total:,} compared)"

@@ -1,0 +1,187 @@
+"""Recall: the value that stands behind a key somewhere in a row of noise, 64 classes.
+
+A probe beside the arena's tasks: the row holds pairs of a key and its value at random
+places, and ends with a query mark and one of the keys. Nothing else in the row tells
+the answer, so accuracy by the distance of the pair is how far a model can read.
+
+Vocabulary (194 ids): 0 padding, at the last position of every row alone, so that a CLS
+slot takes nothing away; 1 to 64 the keys; 65 to 128 the values; 129 to 192 noise; 193
+the query mark. The keys of a row differ, values may recur.
+
+Arora et al., Zoology (2023), https://arxiv.org/abs/2312.04927, section 3: associative
+recall, there with many queries to a row.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from tasks.task import (
+    DataError,
+    Split,
+    Splits,
+    Task,
+    check_choice,
+    check_range,
+    lazily,
+    split_generated,
+)
+
+TITLE = "Recall"
+ORDER = 11
+
+PAD, KEY, VALUE, NOISE, QUERY = 0, 1, 65, 129, 193  # the first id of each kind
+NUM_EACH = 64  # ids of keys, of values and of noise
+_TAIL = 4  # positions after the last pair, the query's two and the padding included
+
+# Raise it with every change that makes other examples from the same options.
+GENERATOR_VERSION = 1
+_ROWS_AT_ONCE = 2_000  # some 25 MB of random numbers
+
+
+def make_task(
+    source: str = "generated",
+    seed: int = 0,
+    num_train: int = 100_000,
+    num_validation: int = 2_000,
+    num_test: int = 2_000,
+    length: int = 1_024,
+    num_pairs: int = 32,
+) -> Task:
+    """Return the recall task.
+
+    Of the generated rows the first num_test are the test split, the next num_validation
+    the validation split, the rest the training split.
+
+    Args:
+      source: "generated", the only one.
+      seed: of the generator.
+      num_train: examples.
+      num_validation: likewise.
+      num_test: likewise.
+      length: positions of a row.
+      num_pairs: pairs of a row, 1 to 64.
+
+    Raises:
+      ValueError: an option is out of its range, or so many pairs need a longer row.
+    """
+    sizes = {"train": num_train, "validation": num_validation, "test": num_test}
+    check_choice("source", source, ("generated",))
+    check_range(1, num_train=num_train, num_validation=num_validation)
+    check_range(1, num_test=num_test)
+    check_range(0, 2**64 - 1, seed=seed)
+    check_range(1, NUM_EACH, num_pairs=num_pairs)
+    check_range(2 * num_pairs + _TAIL, length=length)
+    options = {"seed": seed, "length": length, "num_pairs": num_pairs}
+    return Task(
+        name="recall",
+        vocab_size=QUERY + 1,
+        classes=tuple(f"value {number}" for number in range(NUM_EACH)),
+        max_length=length,
+        source=source,
+        provenance={
+            "generator_version": GENERATOR_VERSION,
+            **options,
+            "sizes": sizes,
+        },
+        read=functools.partial(_read, options, sizes),
+        trivial_baselines=lazily("tasks.trivial", "recall_baselines"),
+        verify=verify,
+    )
+
+
+def _read(
+    options: Mapping[str, int], sizes: Mapping[str, int], scratch: Path
+) -> dict[str, Split]:
+    splits = split_generated(generate(count=sum(sizes.values()), **options), sizes)
+    verify(splits)
+    test = splits["test"]
+    test = dataclasses.replace(test, features={"distance": distances(test.inputs)})
+    return {**splits, "test": test}
+
+
+def generate(seed: int, length: int, num_pairs: int, count: int) -> Split:
+    """Return the first `count` examples of a seed."""
+    starts = range(0, count, _ROWS_AT_ONCE)
+    drawn = [
+        _draw(seed, start, min(_ROWS_AT_ONCE, count - start), length, num_pairs)
+        for start in starts
+    ]
+    inputs, labels = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+    return Split(inputs, labels)
+
+
+def _draw(
+    seed: int, start: int, count: int, length: int, num_pairs: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows, uint8 (count, length), and labels, from row number `start` on."""
+    from tasks.generators.random import words
+
+    num_places = (length - _TAIL) // 2  # pairs start at even positions
+    sizes = np.array([NUM_EACH, num_places, num_pairs, length, 1])
+    parts = np.split(
+        words(np.uint64(seed), start, count, sizes.sum()), sizes.cumsum()[:-1], 1
+    )
+    of_keys, of_places, of_values, of_noise, of_query = parts
+    # The order of random numbers is a random order.
+    keys = KEY + np.argsort(of_keys, axis=1, kind="stable")[:, :num_pairs]
+    places = 2 * np.argsort(of_places, axis=1, kind="stable")[:, :num_pairs]
+    values = VALUE + (of_values % NUM_EACH).astype(np.int64)
+    asked = (of_query % num_pairs).astype(np.int64)
+    inputs = (NOISE + of_noise % NUM_EACH).astype(np.uint8)
+    np.put_along_axis(inputs, places, keys.astype(np.uint8), axis=1)
+    np.put_along_axis(inputs, places + 1, values.astype(np.uint8), axis=1)
+    inputs[:, -3] = QUERY
+    inputs[:, -2] = np.take_along_axis(keys, asked, axis=1)[:, 0]
+    inputs[:, -1] = PAD
+    labels = np.take_along_axis(values, asked, axis=1)[:, 0] - VALUE
+    return inputs, labels.astype(np.int32)
+
+
+def distances(inputs: np.ndarray) -> np.ndarray:
+    """Return the positions, int (n,), from each row's key back to its pair.
+
+    >>> distances(np.array([[1, 65, 130, 193, 1, 0]], np.uint8)).tolist()
+    [4]
+    """
+    inputs = np.asarray(inputs)
+    return inputs.shape[1] - 2 - (inputs == inputs[:, -2:-1]).argmax(axis=1)
+
+
+def verify(splits: Splits) -> str:
+    """Read every row again; return a sentence on what was compared.
+
+    Raises:
+      DataError: a row is not of this form, or its label is not the value of its key.
+    """
+    for name, split in splits.items():
+        wrong = np.flatnonzero(recall(np.asarray(split.inputs)) != split.labels)
+        if len(wrong):
+            raise DataError(
+                f"recall, {name} split: {len(wrong):,} labels are not the value of "
+                f"their row's key, the first is example {wrong[0]}"
+            )
+    total = sum(map(len, splits.values()))
+    return f"every label is the value of its row's key ({total:,} read)"
+
+
+def recall(inputs: np.ndarray) -> np.ndarray:
+    """Return the answers, int (n,), that rows of ids (n, l) give; -1 where none.
+
+    A row has none if it does not end in query mark, key and padding, or if its key does
+    not stand before exactly one value.
+
+    >>> recall(np.array([[129, 1, 66, 2, 67, 193, 2, 0], [1, 66, 1, 67, 5, 193, 1, 0]]))
+    array([ 2, -1])
+    """
+    before, after, asked = inputs[:, :-4], inputs[:, 1:-3], inputs[:, -2]
+    is_value = (after >= VALUE) & (after < NOISE)
+    found = (before == asked[:, None]) & is_value
+    rows = np.arange(len(inputs))
+    answers = after[rows, found.argmax(axis=1)].astype(np.int64) - VALUE
+    is_key = (asked >= KEY) & (asked < VALUE)
+    is_whole = is_key & (inputs[:, -3] == QUERY) & (inputs[:, -1] == PAD)
+    return np.where(is_whole & (found.sum(axis=1) == 1), answers, -1)
