@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from configs import grid
 from lra_fnet.compile.sweep import compiler_versions, run_cells
 from lra_fnet.compile.tables import (
     COMPILES,
@@ -25,7 +26,7 @@ from lra_fnet.compile.tables import (
 from lra_fnet.compile.target import absent_devices, check_target, set_up_compiler
 from lra_fnet.config import load_config, read_flags, task_facts
 from lra_fnet.workdir import write_json, write_text
-from tasks import check_task_name, task_names
+from tasks import check_task_name
 
 # Highest first: what "auto" chooses among.
 PRECISIONS = ("highest", "high", "default")
@@ -100,7 +101,7 @@ def make_transforms(arguments: argparse.Namespace) -> list[Transform]:
         raise ValueError("fourier=1 is about one device and no mixer")
     changes = read_flags(arguments.flags)
     shapes: dict[tuple[int, int, int], str] = {}
-    for task in arguments.tasks.split() or task_names():
+    for task in arguments.tasks.split() or grid.TASKS:
         check_task_name(task)
         config = load_config(task, arguments.recipe, changes)
         facts = task_facts(config)

@@ -34,7 +34,7 @@ from lra_fnet.compile.target import (
 from lra_fnet.config import RECIPES, config_hash, load_config, read_flags, resolve
 from lra_fnet.mixers import installed_mixers, mixer_names
 from lra_fnet.workdir import write_json, write_text
-from tasks import check_choice, check_task_name, task_names
+from tasks import check_choice, check_task_name
 
 
 @runtime_checkable
