@@ -3,7 +3,8 @@
 make task=retrieval recipe=quick source=sample
     two CPU cores: minutes; made-up pairs, to see that it runs
 make task=retrieval recipe=small source=papers data=FOLDER
-    one and a half passes; no finished run yet, on two CPU cores half an hour or more
+    one and a half passes, 59 minutes while other work ran; FNet 70.1 % (1 seed) on
+    pairs of real papers that are not LRA's
 make task=retrieval recipe=lra2020 data=FOLDER
     the released budget, 5,000 steps; published: FNet 59.61 %, Transformer 57.46 %
 make task=retrieval recipe=strong data=FOLDER

@@ -827,6 +827,8 @@ def _remarks(result: Result) -> Iterator[str]:
     yield f"  data: {result.data.source}, checksum {result.data.checksum[:12]}"
     if result.data.source == "sample":
         yield "  The data are a small made-up sample: this number says nothing else."
+    if result.data.source == "papers":
+        yield "  These are other pairs than the release's: not comparable with published."
     if result.data.validation_is_test:
         yield (
             "  Selected on the test split, as in the original: the number is its best "

@@ -48,6 +48,7 @@ WHY_RECIPE = {
 }
 WHY_SAMPLE = "the data are a small made-up sample, which says nothing about the task"
 WHY_PIXELS = "pixels enter as real numbers, not as token ids"
+WHY_PAPERS = "citation pairs of other papers than the release's"
 
 # What runs of one configuration on one test split share.
 SHARED = ["task", "row", "recipe", "config_hash", "data.checksum", "test.examples"]
@@ -214,11 +215,11 @@ class AccuracyTable:
     def why_not_official(self) -> list[str]:
         """Return why it cannot be compared with published numbers."""
         found = self.configurations.items()
-        pixels = sorted({task for (_, task), c in found if has_pixel_values(c)})
+        unlike = sorted({(unlike_published(c), task) for (_, task), c in found})
         reasons = (
             WHY_RECIPE.get(self.recipe, "not the budget of the published table"),
             WHY_SAMPLE if self.sample else "",
-            f"{', '.join(pixels)}: {WHY_PIXELS}" if pixels else "",
+            *(f"{task}: {why}" for why, task in unlike if why),
         )
         return [reason for reason in reasons if reason]
 
@@ -353,14 +354,15 @@ def broken_rules(found: Configuration) -> list[str]:
     if found.runs["rules.free_for_all"].eq(True).any():
         said = sorted({reason for lines in reasons for reason in lines})
         return ["free-for-all under the rules of the benchmark", *said]
-    if found.get("recipe") == OFFICIAL and has_pixel_values(found):
-        return [WHY_PIXELS]
-    return []
+    unlike = unlike_published(found)
+    return [unlike] if unlike and found.get("recipe") == OFFICIAL else []
 
 
-def has_pixel_values(found: Configuration) -> bool:
-    """Return whether pixels enter as real numbers."""
-    return found.get("config.encoder.inputs") == "values"
+def unlike_published(found: Configuration) -> str:
+    """Return what it reads that published results do not; empty if nothing."""
+    if found.get("config.encoder.inputs") == "values":
+        return WHY_PIXELS
+    return WHY_PAPERS if found.get("data.source") == "papers" else ""
 
 
 def one_of_each(

@@ -226,6 +226,8 @@ def test_what_is_not_comparable_is_listed_with_its_reason(tmp_path):
     result, _ = made()
     values = result["config"] | {"encoder": {"inputs": "values"}}
     write(tmp_path / "values", result | {"config": values, "config_hash": "v"})
+    papers = {"source": "papers", "checksum": "9a", "validation_is_test": False}
+    write(tmp_path / "papers", *made(task="retrieval", data=papers))
     report = read(tmp_path)
     assert [table.name for table in report.tables] == [
         "lra2020",
@@ -240,7 +242,17 @@ def test_what_is_not_comparable_is_listed_with_its_reason(tmp_path):
         "free-for-all under the rules of the benchmark; train.num_steps is 9",
         "other data than most of its column: 0dd",
         "pixels enter as real numbers, not as token ids",
+        "citation pairs of other papers than the release's",
     }
+
+
+def test_a_table_says_which_of_its_tasks_read_other_inputs_than_published(tmp_path):
+    papers = {"source": "papers", "checksum": "9a", "validation_is_test": False}
+    made_up = made(task="retrieval", data=papers, recipe="small", config_hash="p")
+    write(tmp_path / "papers", *made_up)
+    write_made(tmp_path, task="text", recipe="small")
+    _, *why = lead(tmp_path).why_not_official
+    assert why == ["retrieval: citation pairs of other papers than the release's"]
 
 
 def test_of_two_configs_of_one_recipe_the_one_with_fewer_seeds_is_listed(tmp_path):
