@@ -828,7 +828,7 @@ def _remarks(result: Result) -> Iterator[str]:
     if result.data.source == "sample":
         yield "  The data are a small made-up sample: this number says nothing else."
     if result.data.source == "papers":
-        yield "  The pairs are not the release's: the published number is of other data."
+        yield "  The pairs are not the release's: the published number is of others."
     if result.data.validation_is_test:
         yield (
             "  Selected on the test split, as in the original: the number is its best "
