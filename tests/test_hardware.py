@@ -103,7 +103,7 @@ def test_the_fourier_algorithm_is_that_of_the_devices_of_the_mesh(monkeypatch):
     row = {"length": 64, "width": 16, "dtype": "float32", "algorithm": "matrix"}
     kind = ABSENT.devices.flat[0].device_kind
     table = {kind: {"rows": [row]}, "cpu": {"rows": []}}
-    monkeypatch.setattr(_fourier, "measurements", lambda: table)
+    monkeypatch.setattr(_fourier, "choices", lambda: table)
     with hardware.tracing_for(ABSENT):
         assert _fourier.chosen_algorithm(64, 16, "float32") == "matrix"
     assert _fourier.chosen_algorithm(64, 16, "float32") == "real_fft"
