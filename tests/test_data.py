@@ -222,6 +222,7 @@ def start(root):
     )
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_share_one_build_and_two_roots_agree(tmp_path):
     processes = [
         start(root) for root in (tmp_path / "a", tmp_path / "a", tmp_path / "b")

@@ -196,6 +196,7 @@ def test_the_folder_above_the_files_or_the_archive_will_do(tmp_path):
     assert_same(folder_task(tmp_path).read(tmp_path), expected)
 
 
+@pytest.mark.slow
 def test_tensorflow_datasets_itself_gives_the_same_arrays(tmp_path):
     tfds = pytest.importorskip("tensorflow_datasets")
     pytest.importorskip("importlib_resources", reason="TFDS writes nothing without")
