@@ -89,7 +89,10 @@ def recipe_changes(config: ConfigDict) -> dict[str, Any]:
 def base_parameters(config: ConfigDict, task: Task) -> int:
     """Return the parameters of the recipe's Transformer on the recipe's own task."""
     kept = {"mixer": BASE, "hybrid.num_layers": 0}
-    kept |= {f"data.{key}": config.data[key] for key in ("source", "directory")}
+    of_data = {"source", "directory"} & {
+        *config.data
+    }  # what is generated has no folder
+    kept |= {f"data.{key}": config.data[key] for key in of_data}
     base = load_config(config.task, config.recipe, kept)
     if base.data != config.data:
         task = make_task(base.task, **base.data)

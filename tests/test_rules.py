@@ -2,14 +2,15 @@
 
 import pytest
 
-from lra_fnet.config import config_hash, load_config, read_flags, resolve
+from lra_fnet.config import config_hash, load_config, read_flags, resolve, task_facts
 from lra_fnet.rules import (
+    base_parameters,
     check_rules,
     count_parameters,
     match_parameters,
     repeat_command,
 )
-from tasks import make_task
+from tasks import make_task, task_names
 
 
 def config_of(task="pathfinder", **changes):
@@ -96,6 +97,13 @@ def test_parity_gives_the_parameters_of_the_base_transformer_within_one_percent(
     rules = checked(config, parameters, parity="params")
     assert parameters == pytest.approx(rules["base_parameters"], rel=0.01)
     assert not rules["free_for_all"] and rules["parity"] == "params"
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_every_task_has_a_base_transformer_to_compare_sizes_with(name):
+    changes = {"data.source": "sample"} if name == "retrieval" else {}
+    config = load_config(name, "small", {**changes, "mixer": "fnet"})
+    assert base_parameters(config, task_facts(config)) > 0
 
 
 def test_parity_that_cannot_be_had_says_how_close_it_comes():
