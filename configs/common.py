@@ -133,6 +133,22 @@ def set_small_text(config: ConfigDict) -> None:
     config.encoder.pool = "mean"
 
 
+def set_small_probe(config: ConfigDict) -> None:
+    """Set what the small recipes of probes share: two passes over the examples."""
+    set_small(config)
+    config.encoder.pool = "mean"
+    config.train.num_steps = 6_000
+    config.train.eval_every = 1_000
+
+
+def set_quick_probe(config: ConfigDict) -> None:
+    """Set what the quick recipes of probes share: four passes over fewer examples."""
+    set_small_probe(config)
+    config.data.num_train = 16_000
+    config.train.num_steps = 2_000
+    config.train.eval_every = 500
+
+
 def set_strong(config: ConfigDict, weight_decay: float, warmup_steps: int) -> None:
     """Set the optimizer that the strongest published models have in common.
 
@@ -149,6 +165,18 @@ def set_strong(config: ConfigDict, weight_decay: float, warmup_steps: int) -> No
     config.optimizer.ssm_factor = 0.25  # S5: 1/2 to 1/5, by task
     config.schedule.learning_rate = 1e-3
     config.schedule.warmup_steps = warmup_steps
+
+
+def set_strong_probe(config: ConfigDict) -> None:
+    """Set what the strong recipes of probes share: 40 passes over the examples."""
+    set_strong(config, weight_decay=0.04, warmup_steps=2_000)  # one epoch
+    config.num_layers = 4
+    config.encoder.width = 256
+    config.encoder.mlp_dim = 512
+    config.encoder.dropout_rate = 0.0
+    config.train.batch_size = 50
+    config.train.num_steps = 80_000
+    config.train.eval_every = 2_000
 
 
 def apply_recipe(

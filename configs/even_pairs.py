@@ -9,13 +9,19 @@ make task=even_pairs recipe=lra2020
 make task=even_pairs recipe=strong
     a modern recipe
 
-The learning rate decides much here: compare mixers at the best of
-1e-3, 3e-3 and 1e-2, chosen on the validation split.
+The learning rate decides much here: compare mixers at the best of 1e-3, 3e-3 and
+1e-2, chosen on the validation split.
 """
 
 from ml_collections import ConfigDict
 
-from configs.common import apply_recipe, common_config, set_small, set_strong
+from configs.common import (
+    apply_recipe,
+    common_config,
+    set_quick_probe,
+    set_small_probe,
+    set_strong_probe,
+)
 
 
 def get_config(recipe: str = "lra2020") -> ConfigDict:
@@ -30,7 +36,12 @@ def get_config(recipe: str = "lra2020") -> ConfigDict:
     config.data.min_length = 500  # fewest bits of a row
     config.data.max_length = 1_024  # positions of a row, which has fewer bits
     config.pretrain.mask_rate = 0.1
-    recipes = {"quick": quick, "small": small, "lra2020": lra2020, "strong": strong}
+    recipes = {
+        "quick": quick,
+        "small": set_small_probe,
+        "lra2020": lra2020,
+        "strong": set_strong_probe,
+    }
     return apply_recipe(config, recipe, recipes)
 
 
@@ -40,34 +51,6 @@ def lra2020(config: ConfigDict) -> None:
 
 def quick(config: ConfigDict) -> None:
     """Shorten the rows."""
-    set_probe(config)
-    config.data.num_train = 16_000
+    set_quick_probe(config)
     config.data.min_length = 20
     config.data.max_length = 40
-    config.train.num_steps = 2_000
-    config.train.eval_every = 500
-
-
-def small(config: ConfigDict) -> None:
-    """Read every training example twice."""
-    set_probe(config)
-    config.train.num_steps = 6_000
-    config.train.eval_every = 1_000
-
-
-def set_probe(config: ConfigDict) -> None:
-    """Set what the small recipes of probes share."""
-    set_small(config)
-    config.encoder.pool = "mean"
-
-
-def strong(config: ConfigDict) -> None:
-    """Train longer, at the sizes of ListOps."""
-    set_strong(config, weight_decay=0.04, warmup_steps=2_000)  # one epoch
-    config.num_layers = 4
-    config.encoder.width = 256
-    config.encoder.mlp_dim = 512
-    config.encoder.dropout_rate = 0.0
-    config.train.batch_size = 50
-    config.train.num_steps = 80_000  # 40 epochs
-    config.train.eval_every = 2_000

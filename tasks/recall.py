@@ -8,7 +8,7 @@ Vocabulary (194 ids): 0 padding, at the last position of every row alone, so tha
 slot takes nothing away; 1 to 64 the keys; 65 to 128 the values; 129 to 192 noise; 193
 the query mark. The keys of a row differ, values may recur.
 
-Arora et al., Zoology (2023), https://arxiv.org/abs/2312.04927, section 3: associative
+Arora et al., Zoology (2023), https://arxiv.org/abs/2312.04927: associative
 recall, there with many queries to a row.
 """
 
@@ -19,12 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.generators import draw_rows
 from tasks.task import (
-    DataError,
     Split,
     Splits,
     Task,
     check_choice,
+    check_labels,
     check_range,
     lazily,
     split_generated,
@@ -39,7 +40,6 @@ _TAIL = 4  # positions after the last pair, the query's two and the padding incl
 
 # Raise it with every change that makes other examples from the same options.
 GENERATOR_VERSION = 1
-_ROWS_AT_ONCE = 2_000  # some 25 MB of random numbers
 
 
 def make_task(
@@ -105,26 +105,20 @@ def _read(
 
 def generate(seed: int, length: int, num_pairs: int, count: int) -> Split:
     """Return the first `count` examples of a seed."""
-    starts = range(0, count, _ROWS_AT_ONCE)
-    drawn = [
-        _draw(seed, start, min(_ROWS_AT_ONCE, count - start), length, num_pairs)
-        for start in starts
-    ]
-    inputs, labels = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
-    return Split(inputs, labels)
+    return draw_rows(
+        functools.partial(_draw, np.uint64(seed), length, num_pairs), count
+    )
 
 
 def _draw(
-    seed: int, start: int, count: int, length: int, num_pairs: int
+    seed: np.uint64, length: int, num_pairs: int, start: int, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return rows, uint8 (count, length), and labels, from row number `start` on."""
     from tasks.generators.random import words
 
     num_places = (length - _TAIL) // 2  # pairs start at even positions
     sizes = np.array([NUM_EACH, num_places, num_pairs, length, 1])
-    parts = np.split(
-        words(np.uint64(seed), start, count, sizes.sum()), sizes.cumsum()[:-1], 1
-    )
+    parts = np.split(words(seed, start, count, sizes.sum()), sizes.cumsum()[:-1], 1)
     of_keys, of_places, of_values, of_noise, of_query = parts
     # The order of random numbers is a random order.
     keys = KEY + np.argsort(of_keys, axis=1, kind="stable")[:, :num_pairs]
@@ -157,14 +151,7 @@ def verify(splits: Splits) -> str:
     Raises:
       DataError: a row is not of this form, or its label is not the value of its key.
     """
-    for name, split in splits.items():
-        wrong = np.flatnonzero(recall(np.asarray(split.inputs)) != split.labels)
-        if len(wrong):
-            raise DataError(
-                f"recall, {name} split: {len(wrong):,} labels are not the value of "
-                f"their row's key, the first is example {wrong[0]}"
-            )
-    total = sum(map(len, splits.values()))
+    total = check_labels("recall", splits, recall, "the value of their row's key")
     return f"every label is the value of its row's key ({total:,} read)"
 
 

@@ -102,6 +102,33 @@ def lazily(module: str, function: str) -> Callable[..., Any]:
     return call
 
 
+def check_labels(
+    task: str,
+    splits: Splits,
+    answers: Callable[[np.ndarray], np.ndarray],
+    meaning: str,
+) -> int:
+    """Check that every label is what its input says; return how many there are.
+
+    Args:
+      task: its name, for the message.
+      splits: by name.
+      answers: returns the labels, int (n,), that inputs have.
+      meaning: what a label is.
+
+    Raises:
+      DataError: one is not; names the first.
+    """
+    for name, split in splits.items():
+        wrong = np.flatnonzero(answers(np.asarray(split.inputs)) != split.labels)
+        if len(wrong):
+            raise DataError(
+                f"{task}, {name} split: {len(wrong):,} labels are not {meaning}, the "
+                f"first is example {wrong[0]}"
+            )
+    return sum(map(len, splits.values()))
+
+
 def split_generated(examples: Split, sizes: Mapping[str, int]) -> dict[str, Split]:
     """Split examples into test, validation and train, in this order.
 

@@ -6,7 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import numpy as np
+
+from tasks.task import Split
+
 Drawn = TypeVar("Drawn")
+_ROWS_AT_ONCE = 2_000
 
 
 def draw_ahead(
@@ -31,3 +36,19 @@ def draw_ahead(
         finally:
             # An interruption should not wait for draws nobody will use.
             pool.shutdown(cancel_futures=True)
+
+
+def draw_rows(
+    draw: Callable[[int, int], tuple[np.ndarray, np.ndarray]], count: int
+) -> Split:
+    """Return the first `count` examples, of which each depends on its number alone.
+
+    Args:
+      draw: returns inputs and labels of the examples from a number on, so many.
+      count: examples.
+    """
+    starts = range(0, count, _ROWS_AT_ONCE)
+    blocks = ((start, min(_ROWS_AT_ONCE, count - start)) for start in starts)
+    drawn = zip(*draw_ahead(draw, blocks), strict=True)
+    inputs, labels = (np.concatenate(parts) for parts in drawn)
+    return Split(inputs, labels)
