@@ -37,13 +37,14 @@ help:
 ##   flags="--config.train.num_steps=100"   any key of configs/common.py
 ## make record task=TASK target=PERCENT   seconds that three seeds take to reach it
 train record: .venv/installed-$(accel) $(tfds)
-	$(call verb,$@ $(call given,$(of_run) mixer seed seeds workdir parity target) $(flags))
+	$(call verb,$@ $(call given,$(of_run) mixer seed seeds workdir init_from parity target) $(flags))
 
 ## make eval workdir=RUN     evaluate a run again; make export: its weights [to=FILE] [seed=]
 ## make predict workdir=RUN file=FILE   answers to a text, expressions, a picture [seed=]
+## make sample workdir=RUN   a language model writes [start= temperature= draw= seed=]
 export: $(if $(workdir),export-run,export-data)
-eval predict export-run: .venv/installed-$(accel)
-	$(call verb,$(subst -run,,$@) $(call given,workdir file to seed))
+eval predict sample export-run: .venv/installed-$(accel)
+	$(call verb,$(subst -run,,$@) $(call given,workdir file to seed start temperature draw))
 
 ## make data [task=TASK]     prepare data, print a summary
 ## make check-data           verify prepared data; make export task= [to=]: for TFDS

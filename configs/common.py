@@ -67,6 +67,8 @@ def common_config() -> ConfigDict:
     config.schedule.warmup_steps = 1000  # steps
 
     config.train = ConfigDict()
+    # Of the corpus also "causal": every position predicts the id after it.
+    config.train.objective = "classify"
     config.train.num_steps = 5000  # steps
     config.train.batch_size = 32  # examples per step, over all devices
     config.train.micro_batches = 0  # parts a batch is computed in; 0: what is fastest
@@ -78,6 +80,11 @@ def common_config() -> ConfigDict:
     config.pretrain.num_steps = 0  # of train.num_steps; half is usual
     config.pretrain.mask_rate = 0.15  # probability of a position; Amos et al., by task
     config.pretrain.learning_rate = 0.0  # as the schedule's; 0: the same
+
+    # The encoder's first parameters, from another run: docs/pretraining.md.
+    config.init = ConfigDict()
+    config.init.from_run = ""  # its workdir; "": drawn by the seed
+    config.init.weights = ""  # what names them, filled in when the run is configured
 
     # Run: nothing here changes a result.
     config.run = ConfigDict()

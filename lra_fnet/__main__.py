@@ -99,6 +99,19 @@ def predict(arguments: Arguments) -> None:
         print(line, flush=True)
 
 
+def sample(arguments: Arguments) -> None:
+    """Let a language model write a text."""
+    from lra_fnet.hardware import set_up
+    from lra_fnet.trained.sample import sample as text_of
+
+    set_up()
+    typed = (arguments.start, arguments.seed, arguments.temperature, arguments.draw)
+    for piece in text_of(arguments.workdir, *typed):
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+    print()
+
+
 def data(arguments: Arguments) -> None:
     """Prepare the data of a task and describe them; or check or export them."""
     from lra_fnet.data import data_root, describe, load_dataset, open_cached
@@ -243,6 +256,9 @@ def train_flags(parser: argparse.ArgumentParser) -> None:
         "--seeds", default="", help="how many to train together, from seed on"
     )
     parser.add_argument("--workdir", type=folder, help="default: below runs/")
+    parser.add_argument(
+        "--init_from", default="", help="workdir of a run whose encoder to begin with"
+    )
     parity_flag(parser)
 
 
@@ -355,6 +371,17 @@ def predict_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def sample_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `sample`."""
+    workdir_flags(parser)
+    parser.add_argument("--seed", default="", help="if the run has several")
+    parser.add_argument("--start", default="The ", help="what the text begins with")
+    parser.add_argument(
+        "--temperature", type=float, default=0.8, help="0: the most probable byte"
+    )
+    parser.add_argument("--draw", type=int, default=0, help="another number, another")
+
+
 def mixers_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `mixers`."""
     parser.add_argument("--write", type=folder, help="a file, such as docs/mixers.md")
@@ -395,6 +422,7 @@ VERBS: Mapping[str, Verb] = {
     "eval": (evaluate, workdir_flags),
     "export": (export, export_flags),
     "predict": (predict, predict_flags),
+    "sample": (sample, sample_flags),
     "import-fnet": (import_fnet, import_fnet_flags),
     "data": (data, data_flags),
     "table": (table, table_flags),
@@ -428,6 +456,7 @@ def chosen_config(arguments: Arguments) -> Any:
         "num_seeds": getattr(arguments, "seeds", ""),
         "data.source": arguments.source,
         "data.directory": arguments.data,
+        "init.from_run": getattr(arguments, "init_from", ""),
     }
     changes = {key: value for key, value in typed.items() if value}
     recipe = arguments.recipe or default_recipe()

@@ -21,6 +21,7 @@ from lra_fnet.step import Best, TrainState
 
 LOG = logging.getLogger(__name__)
 KEPT = 2  # the newest, and one before it should the newest turn out unreadable
+FOLDER = "checkpoints"  # in the workdir
 SUFFIX = ".msgpack"
 DIGEST_BYTES = 32
 
@@ -41,7 +42,7 @@ class Checkpoints:
     """The snapshots of one workdir, as a context manager."""
 
     def __init__(self, workdir: Path):
-        self._folder = workdir / "checkpoints"
+        self._folder = workdir / FOLDER
         if hosts.is_first():
             self._folder.mkdir(parents=True, exist_ok=True)
             for unfinished in self._folder.glob("*.tmp"):
@@ -60,6 +61,19 @@ class Checkpoints:
         """Return the steps of the complete checkpoints, newest first."""
         names = [path.stem for path in self._folder.glob(f"*{SUFFIX}")]
         return sorted(map(int, names), reverse=True)
+
+    @classmethod
+    def newest_digest(cls, workdir: Path) -> str:
+        """Return the sha256 of the newest checkpoint's arrays; "" where there is none.
+
+        Nothing but that is read, and nothing written.
+        """
+        files = (workdir / FOLDER).glob(f"*{SUFFIX}")
+        newest = max(files, key=lambda path: int(path.stem), default=None)
+        if newest is None:
+            return ""
+        with newest.open("rb") as file:
+            return file.read(DIGEST_BYTES).hex()
 
     def save(self, step: int, snapshot: Snapshot) -> None:
         """Copy the snapshot to the host and start writing it.

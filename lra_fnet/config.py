@@ -11,8 +11,9 @@ import hashlib
 import importlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
@@ -21,10 +22,12 @@ from lra_fnet.mixers import layer_names, mixer_class
 from tasks import Task, check_choice, check_task_name, make_task
 
 if TYPE_CHECKING:  # the report reads configs, and needs no JAX for it
+    from lra_fnet.metrics import Objective
     from lra_fnet.step import Program
 
 OFFICIAL = "lra2020"  # the recipe of the released budget and of the published table
 RECIPES = (OFFICIAL, "strong", "small", "quick")
+OBJECTIVES = ("classify", "causal")
 PRETRAINING = ("none", "masked")
 FLAG = "--config."
 # Keys that do not change what one seed's trained model is.
@@ -32,7 +35,11 @@ OUTSIDE_HASH = ("run", "seed", "num_seeds")
 # Keys that had other names when hashes were first taken: a new name is no new run.
 NAME_IN_HASH = {"mixer": "model", "train.micro_batches": "accumulate"}
 # Keys that came later, with what was done before: at this value, no new run either.
-ADDED_SINCE = {"encoder.comparison": "concat", "encoder.precision": "default"}
+ADDED_SINCE = {
+    "encoder.comparison": "concat",
+    "encoder.precision": "default",
+    "train.objective": "classify",
+}
 
 Resolved = Mapping[str, Any]
 
@@ -55,6 +62,7 @@ def load_config(
     Raises:
       ValueError: an unknown task, recipe or key, with the closest there is; or a value
         that is of another type or out of its range.
+      WorkdirError: init.from_run names no run.
     """
     changes = dict(changes or {})
     for key in ("task", "recipe"):
@@ -72,6 +80,10 @@ def load_config(
     for key, value in of_mixers.items():
         set_key(config, key, value)
     check_config(config)
+    if config.init.from_run and not config.init.weights:
+        from lra_fnet.trained.initial import weights_of
+
+        config.init.weights = weights_of(Path(config.init.from_run).expanduser())
     return config.lock()
 
 
@@ -273,6 +285,12 @@ def check_config(config: ConfigDict) -> None:
             raise ValueError(f"{key} is 1; a score needs >= 2 examples")
     if config.seed + config.num_seeds > 2**32:
         raise ValueError("seed + num_seeds is more than 2^32, the number of seeds")
+    check_choice("train.objective", config.train.objective, OBJECTIVES)
+    if config.train.objective == "causal" and not config.encoder.causal:
+        raise ValueError(
+            "train.objective is 'causal', for which no position may read a later one; "
+            "set encoder.causal to true"
+        )
     _check_pretraining(config)
     if not values["optimizer.eps"] > 0:
         raise ValueError(f"optimizer.eps is {values['optimizer.eps']}; it must be > 0")
@@ -318,12 +336,14 @@ def resolve(config: ConfigDict) -> dict[str, Any]:
     """Return the config as plain values, with the mixers its layers use and no other.
 
     A mixer added to the suite does not change the configs of the others; nor do the
-    settings of pre-training where there is none.
+    settings of pre-training, or of another run to begin from, where there is none.
     """
     plain = json.loads(config.to_json_best_effort())
     del plain["every_mixer"]
     if config.pretrain.objective == "none":
         del plain["pretrain"]
+    if not config.init.weights:
+        del plain["init"]
     return plain | {"mixers": dict(sorted(config_mixers(config).items()))}
 
 
@@ -336,8 +356,9 @@ def as_config(resolved: Resolved) -> ConfigDict:
     """
     check_keys(resolved)
     mixers = {section(name): values for name, values in resolved["mixers"].items()}
-    added = recipe_config(resolved["task"], resolved["recipe"]).pretrain.to_dict()
-    config = {"pretrain": added, **resolved, "mixers": mixers, "every_mixer": {}}
+    recipe = recipe_config(resolved["task"], resolved["recipe"]).to_dict()
+    left_out = {name: recipe[name] for name in ("pretrain", "init")}
+    config = {**left_out, **resolved, "mixers": mixers, "every_mixer": {}}
     locked = ConfigDict(config).lock()
     check_config(locked)
     return locked
@@ -358,6 +379,7 @@ def check_keys(resolved: Resolved) -> None:
     if pretrain := resolved.get("pretrain"):
         changes["train.num_steps"] = resolved.get("train", {}).get("num_steps", 1)
         changes |= {f"pretrain.{key}": value for key, value in pretrain.items()}
+    changes |= {f"init.{key}": value for key, value in resolved.get("init", {}).items()}
     today = resolve(load_config(task, recipe, changes))
     found, known = dict(_leaves(resolved)), dict(_leaves(today))
     faults = [f"it lacks {key}" for key in sorted(known.keys() - found.keys())]
@@ -404,11 +426,14 @@ def _without_added(resolved: Resolved) -> dict[str, Any]:
 
 
 def placeless(resolved: Resolved) -> dict[str, Any]:
-    """Return a config without the folder of the data.
+    """Return a config without the folders of data and of another run to begin from.
 
-    It is another one on each machine, and the checksum says what lies there.
+    They are others on each machine, and checksums say what lies there.
     """
-    return {**resolved, "data": {**resolved["data"], "directory": ""}}
+    without = {**resolved, "data": {**resolved["data"], "directory": ""}}
+    if "init" in resolved:
+        without["init"] = {**resolved["init"], "from_run": ""}
+    return without
 
 
 def changes(old: Resolved, new: Resolved) -> dict[str, tuple[Any, Any]]:
@@ -487,31 +512,51 @@ def make_program(
       ValueError: an unknown mixer, or a value out of its range.
     """
     from lra_fnet.hardware import examples_at_once, fastest_options
-    from lra_fnet.metrics import classify, restore
     from lra_fnet.optimizer import make_optimizer
     from lra_fnet.step import Program, make_mesh
 
+    make_model, objective = _objective(config, task, pretraining)
     schedule, first_step = _make_schedule(config, pretraining)
     batch_size, micro_batches = config.train.batch_size, config.train.micro_batches
     mesh = make_mesh(batch_size // max(micro_batches, 1), available)
     return Program(
-        model=_make_model(config, task, pretraining),
+        model=_make_model(config, task, make_model),
         optimizer=make_optimizer(schedule, **config.optimizer),
         schedule=lambda step: schedule(step - first_step),
         mesh=mesh,
         micro_batches=micro_batches or batch_size // examples_at_once(mesh, batch_size),
         compiler_options=fastest_options(mesh),
-        objective=restore if pretraining else classify,
+        objective=objective,
     )
 
 
-def _make_model(config: ConfigDict, task: Task, pretraining: bool) -> Any:
-    """Return the model of the task, or of pre-training, around the same encoder."""
-    from lra_fnet.model import Classifier, Restorer
+def _objective(
+    config: ConfigDict, task: Task, pretraining: bool
+) -> tuple[Callable[..., Any], "Objective"]:
+    """Return what makes the model, each around the same encoder, and its objective.
 
+    Raises:
+      ValueError: the task's labels are not what a language model predicts.
+    """
+    from lra_fnet.metrics import classify, predict_next, restore
+    from lra_fnet.model import Classifier, Predictor, Restorer
+
+    if pretraining:
+        return partial(Restorer, mask_rate=config.pretrain.mask_rate), restore
+    if config.train.objective == "classify":
+        return Classifier, classify
+    if not task.labels_are_next_ids:
+        raise ValueError(
+            f"train.objective is 'causal', but labels of {task.name} are not the ids "
+            "that follow its inputs; use task=corpus"
+        )
+    return Predictor, predict_next
+
+
+def _make_model(config: ConfigDict, task: Task, make: Callable[..., Any]) -> Any:
+    """Return the model with the mixers and the encoder of a config."""
     mixers = config_mixers(config)
-    make = partial(Restorer, mask_rate=config.pretrain.mask_rate)
-    return (make if pretraining else Classifier)(
+    return make(
         mixers=tuple(_factory(name, mixers[name]) for name in config_layers(config)),
         num_classes=task.num_classes,
         vocab_size=task.vocab_size,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from lra_fnet.model import Restoration
+from lra_fnet.model import Prediction, Restoration
 
 # Floats of one shape, on the device or fetched from it; JAX rebuilds its trees with
 # placeholders of other types in the same places.
@@ -78,6 +78,21 @@ def classify(
 ) -> tuple[Sums, Int[Array, "b"]]:
     """Return the sums of a batch and its answers: the objective of the tasks."""
     return classification_sums(logits, labels, weight), jnp.argmax(logits, axis=-1)
+
+
+def predict_next(
+    found: Prediction, labels: Int[Array, "b"], weight: Float[Array, "b"]
+) -> tuple[Sums, Int[Array, "b"]]:
+    """Return the sums of a batch and its answers: the objective of language models.
+
+    The loss of a window is the mean over its positions, each predicting the id after
+    it. Its answer is the one of the last position, which has read it whole.
+    """
+    following = jnp.concatenate([found.inputs[:, 1:], labels[:, None]], axis=1)
+    last, answers = classify(found.logits[:, -1], labels, weight)
+    losses = optax.softmax_cross_entropy_with_integer_labels(found.logits, following)
+    loss = jnp.sum(losses.mean(axis=1) * weight)
+    return Sums(loss, last.correct, last.weight), answers
 
 
 def restore(

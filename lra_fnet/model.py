@@ -206,6 +206,31 @@ class Restorer(Classifier):
         return hidden
 
 
+class Prediction(NamedTuple):
+    """What a language model is scored by: its logits, and what it has read.
+
+    Attributes:
+      logits: of the id that follows each position.
+      inputs: ids; position t + 1 is what follows position t.
+    """
+
+    logits: Float[Array, "b l c"]
+    inputs: UInt[Array, "b l"]
+
+
+class Predictor(Classifier):
+    """Predict the id after every position: a causal encoder, and a dense layer."""
+
+    @nn.compact
+    def __call__(  # type: ignore[override]
+        self, inputs: UInt[Array, "b l"], train: bool
+    ) -> Prediction:
+        """Return float32 logits at every position."""
+        x, _ = self._encoded(inputs, train)
+        head = nn.Dense(self.num_classes, name="next")
+        return Prediction(head(x.astype(jnp.float32)), inputs)
+
+
 class Embedder(nn.Module):
     """Map ids to vectors, prepend the CLS slot if there is one, add positions.
 

@@ -7,6 +7,7 @@ A field without a default is needed in any file, also one that another program m
 
 import importlib.metadata
 import json
+import math
 import platform
 import subprocess
 import time
@@ -158,19 +159,24 @@ class Score(Counts):
     """Training steps that the scored parameters have had."""
     accuracy: Share | None = None
     """correct / examples."""
+    loss: Number | None = None
+    """Mean cross-entropy, nats; of language models, over all positions of windows."""
     interval_95: Annotated[list[Share], Field(title="a list of two shares")] | None = (
         None
     )
     """Bounds of the Wilson 95 % interval of the accuracy."""
 
     @classmethod
-    def of(cls, correct: int, examples: int, step: int) -> "Score":
+    def of(
+        cls, correct: int, examples: int, step: int, loss: float | None = None
+    ) -> "Score":
         """Return the score with accuracy and interval."""
         return cls(
             correct=correct,
             examples=examples,
             step=step,
             accuracy=correct / examples,
+            loss=loss,
             interval_95=list(binomial_interval(correct, examples)),
         )
 
@@ -824,6 +830,11 @@ def _remarks(result: Result) -> Iterator[str]:
             f"{result.steps:,} steps, to a loss of "
             f"{result.pretraining.validation.loss:.4f}"
         )
+    if result.config.get("train", {}).get("objective") == "causal":
+        yield (
+            f"  {bits_per_byte(result):.3f} bits per byte on the test windows, over "
+            "all their positions; the table is about the byte after a whole window"
+        )
     yield f"  data: {result.data.source}, checksum {result.data.checksum[:12]}"
     if result.data.source == "sample":
         yield "  The data are a small made-up sample: this number says nothing else."
@@ -847,6 +858,11 @@ def _remarks(result: Result) -> Iterator[str]:
             f"  The recipe {result.recipe!r} is not the published budget: compare this "
             "number with runs of the same recipe."
         )
+
+
+def bits_per_byte(result: Result) -> float:
+    """Return the test loss of a language model in bits, lower is better."""
+    return (result.test.loss or math.nan) / math.log(2)
 
 
 def is_above_chance(result: Result) -> bool:

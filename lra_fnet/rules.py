@@ -23,8 +23,11 @@ BASE = "transformer"
 MOST_PARAMETERS = 1.1  # times those of the base Transformer
 
 # What a row of a table chooses for itself, and what changes no result.
-FREE = ("mixer", "mixers", "hybrid", "pretrain", "seed", "num_seeds", "run")
+FREE = ("mixer", "mixers", "hybrid", "pretrain", "init", "seed", "num_seeds", "run")
 FREE_KEYS = ("data.source", "data.directory", "train.micro_batches")
+# What the command that repeats a run says by variables of make.
+OF_DATA = ("data.source", "data.directory")
+SAID_BY_VARIABLES = ("mixer", "seed", "num_seeds", *OF_DATA, "init.from_run")
 PARITY_KEYS = ("encoder.width", "encoder.mlp_dim")
 
 TOLERANCE = 0.01  # of equal parameters
@@ -62,7 +65,7 @@ def check_rules(
         for key, value in recipe_changes(config).items()
         if not _is_free(key, parity)
     ]
-    if config.recipe == OFFICIAL and config.pretrain.num_steps:
+    if config.recipe == OFFICIAL and (config.pretrain.num_steps or config.init.weights):
         reasons.append("pre-trained, which the benchmark leaves out of its scope")
     if parameters > MOST_PARAMETERS * base:
         reasons.append(
@@ -113,11 +116,12 @@ def repeat_command(config: ConfigDict) -> str:
         parts.append(f"source={config.data.source}")
     if "data.directory" in changed:
         parts.append("data=DIR")
+    if "init.from_run" in changed:
+        parts.append("init_from=RUN")
     flags = [
         f"--config.{key}={value}"
         for key, value in changed.items()
-        if key not in ("mixer", "seed", "num_seeds", "data.source", "data.directory")
-        and not key.startswith("run.")
+        if key not in SAID_BY_VARIABLES and not key.startswith("run.")
     ]
     return " ".join([*parts, *([f'flags="{" ".join(flags)}"'] if flags else [])])
 

@@ -26,7 +26,7 @@ from jaxtyping import Array, Float, Int, PyTree, Shaped
 from lra_fnet.dropout import dropout_key
 from lra_fnet.hardware import tracing_for
 from lra_fnet.hosts import put
-from lra_fnet.metrics import Objective, Sums, classify
+from lra_fnet.metrics import Objective, Sums, classify, restore
 from lra_fnet.model import Classifier
 from lra_fnet.optimizer import descent_direction
 
@@ -207,7 +207,7 @@ class Program:
         else:
             gradients, sums = self._accumulated(gradient, state.params, batch, key)
         gradients, sums = jax.lax.psum((gradients, sums), "data")
-        if self.objective is not classify:
+        if self.objective is restore:
             # How many positions a batch hides is known once all its parts are added.
             share = num_examples / jnp.maximum(sums.weight, 1.0)
             gradients = jax.tree.map(lambda gradient: gradient * share, gradients)
@@ -301,14 +301,19 @@ def keep_best(best: Best, state: TrainState, accuracy: Float[Array, "s"]) -> Bes
 def carry_over(fresh: TrainState, params: PyTree, step: int) -> TrainState:
     """Return a fresh state at a later step with what another model has learned.
 
-    Parameters of the same path are taken over: the encoder's. Those of the head stay
-    fresh, and what served to hide positions is dropped.
+    The encoder's parameters are taken over. Those of the head stay fresh, and what
+    served to hide positions is dropped.
     """
-    learned = flax.traverse_util.flatten_dict(params)
+    learned = flax.traverse_util.flatten_dict(of_encoder(params))
     own = flax.traverse_util.flatten_dict(fresh.params)
     kept = {path: learned.get(path, leaf) for path, leaf in own.items()}
     params = flax.traverse_util.unflatten_dict(kept)
     return TrainState(fresh.step + step, params, fresh.opt_state, fresh.key)
+
+
+def of_encoder(params: PyTree) -> PyTree:
+    """Return the parameters that every objective shares: all but the head's."""
+    return {name: params[name] for name in ("Embedder_0", "Encoder_0")}
 
 
 def by_rows(num_axes: int) -> Layout:

@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,7 +71,7 @@ from lra_fnet.step import (
     carry_over,
     keep_best,
 )
-from lra_fnet.workdir import FolderLock, WorkdirError, claim
+from lra_fnet.workdir import PRETRAINING, FolderLock, WorkdirError, claim
 from tasks import DataError, make_task
 
 SECONDS_PER_CALL = 1.0  # where the number of steps is chosen by it
@@ -138,7 +138,7 @@ def _train_and_evaluate(
     )
 
     # -- State: fresh, or from the newest checkpoint ---------------------------------
-    begin = partial(_begin, seeds=seeds, inputs=train_split.inputs, stack=stack)
+    begin = partial(_begin, config=config, inputs=train_split.inputs, stack=stack)
     phase = begin("", program, workdir)
     parameters = sum(p[0].size for p in jax.tree.leaves(phase.state.params))
     rules = check_rules(config, task, parameters, parity)
@@ -146,7 +146,7 @@ def _train_and_evaluate(
     pretraining = None
     if step < config.pretrain.num_steps:
         restorer = make_program(config, task, pretraining=True)
-        pretraining = begin(BEFORE, restorer, workdir / "pretraining")
+        pretraining = begin(BEFORE, restorer, workdir / PRETRAINING)
         step = pretraining.step
     log = stack.enter_context(
         Logbook(workdir, step, num_steps, config.run.tensorboard)
@@ -263,16 +263,34 @@ def _begin(
     prefix: str,
     program: Program,
     folder: Path,
-    seeds: Sequence[int],
+    config: ConfigDict,
     inputs: jax.Array,
     stack: contextlib.ExitStack,
 ) -> Phase:
     """Return a phase at its newest checkpoint below a folder, or else fresh."""
-    state = program.init(jnp.array(seeds), inputs)
+    state = program.init(jnp.array(seeds_of(config)), inputs)
     best = Best.before_training(state)
     checkpoints = stack.enter_context(Checkpoints(folder))
-    restored = checkpoints.restore(like=Snapshot(state, best)) or Snapshot(state, best)
-    return Phase(prefix, program, checkpoints, restored.state, restored.best)
+    restored = checkpoints.restore(like=Snapshot(state, best))
+    if restored:
+        return Phase(prefix, program, checkpoints, restored.state, restored.best)
+    if config.init.from_run:
+        state = _with_encoder_of_run(config, state)
+    return Phase(prefix, program, checkpoints, state, Best.before_training(state))
+
+
+def _with_encoder_of_run(config: ConfigDict, state: TrainState) -> TrainState:
+    """Return a fresh state with the encoder of the run that the config names.
+
+    Raises:
+      ValueError, WorkdirError, CheckpointError: see `encoder_of`.
+    """
+    from lra_fnet.trained.initial import encoder_of  # most runs need none of it
+
+    workdir = Path(config.init.from_run).expanduser()
+    seeds, like = seeds_of(config), state.params
+    params = encoder_of(workdir, config.init.weights, seeds, like)
+    return carry_over(state, params, 0)
 
 
 def _take_steps(
@@ -515,14 +533,15 @@ def _next_stop(step: int, num_steps: int, config: ConfigDict) -> int:
 def _score(sums: Sums, row: int, step: int) -> Score:
     """Return the score of one seed, with the parameters of `step`."""
     correct, examples = float(sums.correct[row]), float(sums.weight[row])
-    return Score.of(round(correct), round(examples), step)
+    loss = float(sums.mean_loss()[row])
+    return Score.of(round(correct), round(examples), step, loss)
 
 
 def _validation_score(records: list[Record], row: int, step: int) -> Score:
     """Return the validation score of one seed at a step, from the logbook."""
     record = next(r for r in records if (r["event"], r["step"]) == ("validation", step))
     correct, examples = record["correct"][row], record["weight"][row]
-    return Score.of(round(correct), round(examples), step)
+    return Score.of(round(correct), round(examples), step, record["loss"][row])
 
 
 def _log_validation(

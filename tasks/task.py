@@ -65,6 +65,8 @@ class Task:
       trivial_baselines: accuracies in [0, 1] on the test split of answers that see
         almost nothing of the input (majority class, ...), by name, in order of
         strength.
+      labels_are_next_ids: a label is the id that follows the inputs, so that every
+        position has one, and ids that are rare may be in no split.
       validation_is_test: the validation split is the test split, so that selection
         by validation reads the test; a result of such a task is marked.
       verify: recompute what can be, by other means than made it, and compare; returns
@@ -83,6 +85,7 @@ class Task:
     trivial_baselines: Callable[[Splits], Mapping[str, float]]
     num_documents: int = 1
     pad_id: int | None = 0
+    labels_are_next_ids: bool = False
     validation_is_test: bool = False
     verify: Callable[[Splits], str] | None = None
     read_file: Callable[[Path], Iterator[tuple[str, np.ndarray]]] | None = None

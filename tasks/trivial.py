@@ -68,6 +68,15 @@ def recall_baselines(splits: Splits) -> dict[str, float]:
     }
 
 
+def corpus_baselines(splits: Splits) -> dict[str, float]:
+    """Return the accuracies of answers that see no byte, the last, the last two."""
+    return {
+        "majority class": majority_accuracy(splits),
+        "after the last byte": next_byte_accuracy(splits, 1),
+        "after the last two bytes": next_byte_accuracy(splits, 2),
+    }
+
+
 def even_pairs_baselines(splits: Splits) -> dict[str, float]:
     """Return the accuracy of the one answer that does not read a whole row."""
     return {"majority class": majority_accuracy(splits)}
@@ -297,6 +306,32 @@ def recall_accuracy(splits: Splits, reach: int) -> float:
     best = counts == counts.max(axis=1, keepdims=True)
     chance = best[np.arange(len(test)), test.labels] / best.sum(axis=1)
     return float(np.where(is_near, 1.0, chance).mean())
+
+
+# ---------------------------------------------------------------------------
+# The last bytes of a window
+
+
+def next_byte_accuracy(splits: Splits, reach: int) -> float:
+    """Return the accuracy of what most often follows the last `reach` ids, (n, l).
+
+    Counted at every position of the training windows.
+    """
+    train, test = splits["train"], splits["test"]
+    following = np.concatenate([train.inputs[:, reach:], train.labels[:, None]], axis=1)
+    pairs = (_contexts(train.inputs, reach) << 8) + following
+    counts = np.bincount(pairs.ravel(), minlength=256 ** (reach + 1)).reshape(-1, 256)
+    answers = _answers(counts)[_contexts(test.inputs[:, -reach:], reach)[:, 0]]
+    return float(np.mean(answers == test.labels))
+
+
+def _contexts(inputs: np.ndarray, reach: int) -> np.ndarray:
+    """Return a number for the `reach` ids up to each position that has so many."""
+    last = inputs.shape[1] - reach + 1
+    contexts = np.zeros((len(inputs), last), np.int64)
+    for start in range(reach):
+        contexts = (contexts << 8) + inputs[:, start : start + last]
+    return contexts
 
 
 # ---------------------------------------------------------------------------

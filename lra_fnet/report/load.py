@@ -193,6 +193,8 @@ def row_name(row: Mapping[str, Any]) -> str:
         name = f"{name} + {layers} {mixer} ({layout})"
     if row.get("config.pretrain.objective", "none") != "none":
         name = f"{name}, pre-trained"
+    if weights := row.get("config.init.weights"):
+        name = f"{name}, from {weights}"
     parity = row.get("rules.parity")
     return f"{name}, equal {parity}" if parity else name
 

@@ -17,11 +17,12 @@ def predict(workdir: Path, files: Iterable[Path], seed: str) -> Iterator[str]:
 
     Raises:
       DataError: a file cannot be read as examples of the task.
-      ValueError: the run has no such seed.
+      ValueError: the run has no such seed, or its task reads no files.
       WorkdirError, CheckpointError: see `restore`.
     """
     run = restore(workdir)
-    assert run.task.read_file is not None
+    if run.task.read_file is None:
+        raise ValueError(f"{run.task.name} reads no files: its examples are made")
     _, _, params = run.chosen(seed)
 
     @jax.jit

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from lra_fnet.checkpoint import Checkpoints, Snapshot
 from lra_fnet.config import as_config, make_program, seeds_of, task_facts
 from lra_fnet.step import Best, Program
-from lra_fnet.workdir import CONFIG_FILE, WorkdirError, read_claim
+from lra_fnet.workdir import CONFIG_FILE, PRETRAINING, WorkdirError, read_claim
 from tasks import Task
 
 
@@ -55,8 +55,12 @@ class Trained:
         return self.seeds[row], int(self.best.step[row]), params
 
 
-def restore(workdir: Path) -> Trained:
+def restore(workdir: Path, pretraining: bool = False) -> Trained:
     """Return the run of a workdir, finished or not.
+
+    Args:
+      workdir: of the run.
+      pretraining: the run as it was when the steps that restore hidden positions ended.
 
     Raises:
       WorkdirError: there is no run, it has no checkpoint, or its config is of another
@@ -69,11 +73,11 @@ def restore(workdir: Path) -> Trained:
     except ValueError as error:
         raise WorkdirError(f"{workdir / CONFIG_FILE}: {error}") from error
     task = task_facts(config)
-    program = make_program(config, task)
+    program = make_program(config, task, pretraining=pretraining)
     documents = (task.num_documents,) if task.num_documents > 1 else ()
     inputs = jnp.zeros((1, *documents, task.max_length), jnp.uint8)
     state = program.init(jnp.array(seeds_of(config)), inputs)
-    with Checkpoints(workdir) as checkpoints:
+    with Checkpoints(workdir / PRETRAINING if pretraining else workdir) as checkpoints:
         snapshot = checkpoints.restore(Snapshot(state, Best.before_training(state)))
     if snapshot is None:
         raise WorkdirError(f"no checkpoint in {workdir}: train first")

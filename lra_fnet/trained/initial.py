@@ -1,0 +1,90 @@
+"""The encoder of one run as the start of another: pre-train once, fine-tune often."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import flax.traverse_util
+import jax
+from jaxtyping import PyTree
+
+from lra_fnet.checkpoint import Checkpoints
+from lra_fnet.step import of_encoder
+from lra_fnet.trained.restore import restore
+from lra_fnet.workdir import PRETRAINING, WorkdirError
+
+
+def weights_of(workdir: Path) -> str:
+    """Return 12 hexadecimal digits that name the weights a run would hand over.
+
+    Raises:
+      WorkdirError: there is no run, or it has no checkpoint.
+    """
+    folder = workdir / PRETRAINING if _is_pretrained(workdir) else workdir
+    digest = Checkpoints.newest_digest(folder)
+    if not digest:
+        raise WorkdirError(
+            f"init.from_run is {workdir}, where there is no checkpoint of a run"
+        )
+    return digest[:12]
+
+
+def encoder_of(
+    workdir: Path, weights: str, seeds: Sequence[int], like: PyTree
+) -> PyTree:
+    """Return the encoder that a run has selected, with an axis over seeds in front.
+
+    Of a run that was pre-trained it is the one before the task, of others the last.
+
+    Args:
+      workdir: of that run.
+      weights: what `weights_of` said when this run was configured.
+      seeds: of this run. A run with one seed serves all, another has to have them.
+      like: parameters of this run, whose encoder it has to fit.
+
+    Raises:
+      ValueError: it has other seeds, or an encoder of other sizes or mixers.
+      WorkdirError, CheckpointError: see `restore`, or its weights have changed.
+    """
+    if (found := weights_of(workdir)) != weights:
+        raise WorkdirError(
+            f"{workdir} has weights {found}, and this run began from {weights}"
+        )
+    run = restore(workdir, pretraining=_is_pretrained(workdir))
+    missing = [seed for seed in seeds if seed not in run.seeds]
+    if missing and len(run.seeds) > 1:
+        raise ValueError(
+            f"init.from_run is {workdir}, which has seeds "
+            f"{', '.join(map(str, run.seeds))}, not {missing[0]}"
+        )
+    rows = [0 if missing else run.seeds.index(seed) for seed in seeds]
+    learned = of_encoder(run.best.params)
+    _check_fits(workdir, learned, of_encoder(like))
+    return jax.tree.map(lambda leaf: leaf[jax.numpy.array(rows)], learned)
+
+
+def _is_pretrained(workdir: Path) -> bool:
+    return (workdir / PRETRAINING).is_dir()
+
+
+def _check_fits(workdir: Path, learned: PyTree, own: PyTree) -> None:
+    """Check that two encoders have the same arrays, seeds aside.
+
+    Raises:
+      ValueError: names the first that differs.
+    """
+    there, here = (_shapes(params) for params in (learned, own))
+    # What hid positions is not handed over.
+    there.pop("Embedder_0/mask", None), here.pop("Embedder_0/mask", None)
+    for name in sorted({*there, *here}):
+        if there.get(name) != here.get(name):
+            raise ValueError(
+                f"the encoder in {workdir} does not fit: {name} has shape "
+                f"{there.get(name, 'none')} there and {here.get(name, 'none')} here; "
+                "take the same mixer, sizes, encoder.* and length"
+            )
+
+
+def _shapes(params: PyTree) -> dict[str, Any]:
+    flat = flax.traverse_util.flatten_dict(params, sep="/")
+    return {name: leaf.shape[1:] for name, leaf in flat.items()}
