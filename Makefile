@@ -50,7 +50,7 @@ eval predict sample export-run: .venv/installed-$(accel)
 ## make check-data           verify prepared data; make export task= [to=]: for TFDS
 export-data: .venv/installed-data
 data check-data export-data: .venv/installed-$(accel) $(tfds)
-	@for task in $(or $(task),$(all_tasks)); do $(python) -m lra_fnet data --task=$$task \
+	@for task in $(or $(task),$(filter-out corpus glue,$(all_tasks))); do $(python) -m lra_fnet data --task=$$task \
 	  $(call given,recipe source data to) $(if $(filter check-data,$@),--check) \
 	  $(if $(filter export-data,$@),--export=$(or $(format),tfds)) $(flags) || failed=1; \
 	done; exit $${failed:-0}
