@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
 
-from lra_fnet.mixers import layer_names, mixer_class
+from lra_fnet.mixers import NOT_HYPERPARAMETERS, layer_names, mixer_class
 from tasks import Task, check_choice, check_task_name, make_task
 
 if TYPE_CHECKING:  # the report reads configs, and needs no JAX for it
@@ -38,6 +38,7 @@ NAME_IN_HASH = {"mixer": "model", "train.micro_batches": "accumulate"}
 ADDED_SINCE = {
     "encoder.comparison": "concat",
     "encoder.precision": "default",
+    "encoder.causal": False,
     "train.objective": "classify",
 }
 
@@ -208,7 +209,7 @@ def default_values(name: str, common: Mapping[str, Any] | ConfigDict) -> dict[st
     fields = {
         field.name: field.default
         for field in dataclasses.fields(mixer_class(name))
-        if field.name not in ("parent", "name")  # Linen's own
+        if field.name not in NOT_HYPERPARAMETERS
     }
     missing = [key for key in fields if fields[key] is dataclasses.MISSING]
     if missing:

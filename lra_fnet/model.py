@@ -53,6 +53,8 @@ class Classifier(nn.Module):
         ("zero_layers"). It matters to mixers that ignore the mask, such as FNet.
       pool: read a learned "cls" slot, the "mean" of real positions, the "first", or
         "first_and_mean" side by side.
+      causal: position t of every layer reads positions <= t alone; for mixers that have
+        a causal form, and only with the pool "mean".
       comparison: what the dense layers read of two documents with vectors u and v:
         "concat", u and v, or "match", |u - v| and u * v.
       dtype: of activations, "float32" or "bfloat16"; parameters stay float32.
@@ -73,6 +75,7 @@ class Classifier(nn.Module):
     norm_placement: str
     padding: str
     pool: str
+    causal: bool
     comparison: str
     dtype: str
     precision: str
@@ -81,7 +84,8 @@ class Classifier(nn.Module):
         """Check the choices, for which a misspelt word would otherwise pass.
 
         Raises:
-          ValueError: names the key, the value and the choices.
+          ValueError: names the key, the value and the choices; or a mixer that has no
+            causal form, where `causal` asks for one.
         """
         _check_choice("inputs", self.inputs, INPUTS)
         if self.inputs == "values" and self.pad_id is not None:
@@ -96,6 +100,8 @@ class Classifier(nn.Module):
         _check_choice("comparison", self.comparison, COMPARISONS)
         _check_choice("dtype", self.dtype, DTYPES)
         _check_choice("precision", self.precision, PRECISIONS)
+        if self.causal:
+            _check_causal(self.mixers, self.pool)
         super().__post_init__()
 
     @nn.compact
@@ -138,8 +144,11 @@ class Classifier(nn.Module):
         )(inputs, hidden)
         if self.pool == "cls":
             mask = jnp.roll(mask, 1, axis=1).at[:, 0].set(True)
+        mixers = self.mixers
+        if self.causal:
+            mixers = tuple(partial(mixer, causal=True) for mixer in mixers)
         x = Encoder(
-            mixers=self.mixers,
+            mixers=mixers,
             mlp_dim=self.mlp_dim,
             dropout_rate=self.dropout_rate,
             norm_placement=self.norm_placement,
@@ -384,7 +393,12 @@ def as_values(ids: UInt[Array, "*shape"], vocab_size: int) -> Float[Array, "*sha
 
 def published_norm_placement(mixer: MixerFactory) -> str:
     """Return where the mixer's paper normalizes: its class may say; LRA's is "pre"."""
-    return getattr(getattr(mixer, "func", mixer), "norm_placement", "pre")
+    return getattr(_class_of(mixer), "norm_placement", "pre")
+
+
+def _class_of(mixer: MixerFactory) -> object:
+    """Return the class behind a factory, or the factory if it has none."""
+    return getattr(mixer, "func", mixer)
 
 
 def _real_tokens(inputs: UInt[Array, "b l"], pad_id: int | None) -> Bool[Array, "b l"]:
@@ -401,6 +415,25 @@ def _check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise ValueError unless the value is one of the choices."""
     if value not in choices:
         raise ValueError(f"encoder.{key} is {value!r}; choose from {choices}")
+
+
+def _check_causal(mixers: tuple[MixerFactory, ...], pool: str) -> None:
+    """Raise ValueError unless mixers have causal forms and the pooling can use them."""
+    # Late: it imports tasks, which a model does not need.
+    from lra_fnet.mixers import causal_mixers, has_causal_form
+
+    if pool != "mean":
+        raise ValueError(
+            f"encoder.causal is True and encoder.pool is {pool!r}, which reads the "
+            "first position, and that one sees nothing but itself; take pool=mean"
+        )
+    for mixer in map(_class_of, mixers):
+        if not has_causal_form(mixer):
+            name = mixer.__module__.removeprefix("lra_fnet.mixers.")
+            raise ValueError(
+                f"encoder.causal is True, but mixer {name!r} has no causal form; "
+                f"these have one: {', '.join(causal_mixers())}"
+            )
 
 
 class Mlp(nn.Module):

@@ -5,6 +5,9 @@ tokens, is that the result has the shape and dtype of x. The fields of the class
 its hyperparameters; width and length come from x. Mixers of other packages are found
 by their module's name, or by an entry point of the group `lra_fnet.mixers`; those of
 the current folder by their file's.
+
+A class with a field `causal: bool = False` has a causal form: where the field is True,
+an output reads no later position. It is no hyperparameter; the encoder sets it.
 """
 
 import importlib
@@ -20,6 +23,8 @@ if TYPE_CHECKING:  # configs are read where there is no JAX
 
 ENTRY_POINTS = "lra_fnet.mixers"
 OTHER_FILES = {"contract", "listing", "template"}  # beside the mixers
+# Fields that no config sets: Linen's own, and the one that the encoder sets.
+NOT_HYPERPARAMETERS = ("parent", "name", "causal")
 
 
 def mixer_names() -> list[str]:
@@ -85,6 +90,16 @@ def _mixer_of(name: str, found: object) -> "type[nn.Module]":
     if isinstance(mixer_type, type) and issubclass(mixer_type, nn.Module):
         return mixer_type
     raise ValueError(f"mixer {name!r} has no class Mixer(flax.linen.Module)")
+
+
+def has_causal_form(mixer_type: object) -> bool:
+    """Return whether a class has the field that asks for its causal form."""
+    return "causal" in getattr(mixer_type, "__dataclass_fields__", {})
+
+
+def causal_mixers() -> list[str]:
+    """List the mixers of this folder that have a causal form."""
+    return [name for name in mixer_names() if has_causal_form(mixer_class(name))]
 
 
 def layer_names(

@@ -5,6 +5,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from lra_fnet.mixers._blocks import join_chunks, split_chunks
+from lra_fnet.mixers._recurrence import delayed, linear_recurrence
+
+CHUNK_SIZE = 64  # tokens whose pairs are computed one by one; changes no result
+
 
 def to_heads(
     x: Float[Array, "b l d"], num_heads: int, qkv_dim: int, name: str
@@ -78,6 +83,63 @@ def kernel_attention(
     total = jnp.einsum("blhm,bhm->blh", query, key.sum(axis=1))
     heads = jnp.einsum("blhm,bhmk->blhk", query, summary)
     return heads / jnp.where(total > 0, total, 1)[..., None]
+
+
+def causal_kernel_attention(
+    query: Float[Array, "b l h m"],
+    key: Float[Array, "b l h m"],
+    value: Float[Array, "b l h k"],
+) -> Float[Array, "b l h k"]:
+    """Return `kernel_attention` with its sums over j <= i, in float32.
+
+    Cost O(l h (c (m + k) + m k)) in chunks of c.
+    """
+    ones = jnp.ones_like(value[..., :1])  # what sums up the weights
+    no_decay = jnp.zeros(value.shape[2], value.dtype)
+    sums = retention(
+        query, key, jnp.concatenate([value, ones], -1), no_decay, CHUNK_SIZE, True
+    )
+    total = sums[..., -1:]
+    return sums[..., :-1] / jnp.where(total > 0, total, 1)
+
+
+def retention(
+    query: Float[Array, "b l h k"],
+    key: Float[Array, "b l h k"],
+    value: Float[Array, "b l h v"],
+    log_decay: Float[Array, "h"],
+    chunk_size: int,
+    causal: bool = False,
+) -> Float[Array, "b l h v"]:
+    """Return sum over j of exp(log_decay |i - j|) (query_i . key_j) value_j, float32.
+
+    If `causal`, over j <= i. Cost O(l h (c (k + v) + k v)) in chunks of c.
+
+    Pairs inside a chunk are computed one by one. The chunks before and after come in
+    by a k x v matrix per head, the sum of key_j value_j^T decayed to the chunk's edge.
+    """
+    length = query.shape[1]
+    size = min(chunk_size, length)
+    query, key, value = (
+        split_chunks(each.astype(jnp.float32), size) for each in (query, key, value)
+    )
+    steps = jnp.arange(size)
+    distances = steps[:, None] - steps
+    scores = jnp.einsum("bcihk,bcjhk->bchij", query, key)
+    scores *= jnp.exp(log_decay[:, None, None] * jnp.abs(distances))
+    if causal:
+        scores = jnp.where(distances >= 0, scores, 0)
+    y = jnp.einsum("bchij,bcjhv->bcihv", scores, value)
+    for reverse in (False,) if causal else (False, True):
+        # Tokens from the edge that a state enters by, and to the one it leaves by.
+        since, until = (steps[::-1], steps) if reverse else (steps, steps[::-1])
+        leaving = jnp.exp(log_decay * until[:, None])[:, :, None]
+        states = jnp.einsum("bcjhk,bcjhv->bchkv", key * leaving, value)
+        per_chunk = jnp.exp(log_decay * size)[None, None, :, None, None]
+        states = delayed(linear_recurrence(per_chunk, states, reverse), reverse)
+        entering = jnp.exp(log_decay * (since[:, None] + 1))[:, :, None]
+        y += jnp.einsum("bcihk,bchkv->bcihv", query * entering, states)
+    return join_chunks(y, length)
 
 
 def rotated(heads: Float[Array, "b l h k"], base: float) -> Float[Array, "b l h k"]:

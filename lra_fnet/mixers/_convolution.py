@@ -8,40 +8,44 @@ from jaxtyping import Array, Float, Inexact
 
 
 def depthwise_conv(
-    x: Float[Array, "b l d"], kernel: Float[Array, "w d"]
+    x: Float[Array, "b l d"], kernel: Float[Array, "w d"], causal: bool = False
 ) -> Float[Array, "b l d"]:
     """Return y[n] = sum over i of kernel[i] x[n + i - (w - 1) // 2], zero outside.
+
+    If `causal`, x[n + i - (w - 1)]: the last weight is that of the position itself.
 
     A sum of shifted products is one fused loop; XLA's grouped convolution takes many
     times longer for the same on a CPU. Sums are in the type of the kernel.
     """
     taps, length = kernel.shape[0], x.shape[1]
-    padded = jnp.pad(x, ((0, 0), ((taps - 1) // 2, taps // 2), (0, 0)))
+    before = taps - 1 if causal else (taps - 1) // 2
+    padded = jnp.pad(x, ((0, 0), (before, taps - 1 - before), (0, 0)))
     mixed = jnp.zeros(x.shape, kernel.dtype)
     for i in range(taps):
         mixed += padded[:, i : i + length] * kernel[i]
     return mixed.astype(x.dtype)
 
 
-def two_way_convolution(
+def long_convolution(
     x: Float[Array, "b l d"],
     past: Float[Array, "l d"],
-    future: Float[Array, "l d"],
+    future: Float[Array, "l d"] | None = None,
 ) -> Float[Array, "b l d"]:
     """Return y[n] = sum over j >= 0 of past[j] x[n - j] + future[j] x[n + 1 + j].
 
-    One transform of twice the length serves both directions, in float32 or wider.
-    Cost O(l d log l).
+    Without `future` the sum is causal. One transform of twice the length serves both
+    directions, in float32 or wider. Cost O(l d log l).
 
     >>> x = jnp.eye(3)[1].reshape(1, 3, 1)
-    >>> y = two_way_convolution(x, jnp.array([[1.0], [2], [3]]), 4 + jnp.zeros((3, 1)))
+    >>> y = long_convolution(x, jnp.array([[1.0], [2], [3]]), 4 + jnp.zeros((3, 1)))
     >>> y[0, :, 0].round(3)
     Array([4., 1., 2.], dtype=float32)
     """
     length = x.shape[1]
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    kernel = jnp.concatenate([past, future[::-1]])
-    spectrum = jnp.fft.rfft(wide, 2 * length, axis=1) * jnp.fft.rfft(kernel, axis=0)
+    kernel = past if future is None else jnp.concatenate([past, future[::-1]])
+    spectrum = jnp.fft.rfft(wide, 2 * length, axis=1)
+    spectrum *= jnp.fft.rfft(kernel, 2 * length, axis=0)
     return jnp.fft.irfft(spectrum, 2 * length, axis=1)[:, :length].astype(x.dtype)
 
 

@@ -57,6 +57,19 @@ def fourier_mix(
     return ALGORITHMS[algorithm](x)
 
 
+def causal_fourier_mix(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
+    """Return Re(tril(F_l) F_d x), in which row n is a sum over the rows up to n.
+
+    In the dtype of x, and computed as `fourier_mix`; tril sets to zero what is above
+    the diagonal.
+
+    >>> causal_fourier_mix(jnp.ones((2, 3))).round(3)
+    Array([[3., 0., 0.],
+           [0., 0., 0.]], dtype=float32)
+    """
+    return algorithms.causal(widened(x)).astype(x.dtype)
+
+
 def check_algorithm(algorithm: str) -> None:
     """Check the name of an algorithm.
 

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Complex, Float
 
 LARGEST_TABLE = 4096  # points of a transform by one matrix, whose table is 17 MB
 
@@ -116,6 +116,22 @@ def two_stage(
     return rows.reshape(x.shape)
 
 
+def causal(x: Float[Array, "*b l d"]) -> Float[Array, "*b l d"]:
+    """Transform with sums over m <= n alone: F_l without what is above its diagonal.
+
+    Bluestein (1970): n m = (n^2 + m^2 - (n - m)^2) / 2. So with z the transformed rows
+    and the chirp c[t] = exp(-pi i t^2 / l), the sum is a causal convolution,
+
+        y[n] = Re(c[n] sum over m <= n of conj(c[n - m]) c[m] z[m])
+
+    It takes complex transforms of between 2 l and 4 l points, any length and width.
+    """
+    chirp, kernel = _chirp(x.shape[-2], x.dtype)
+    z = jnp.fft.fft(x, axis=-1) * chirp
+    spectrum = jnp.fft.fft(z, len(kernel), axis=-2) * kernel
+    return (jnp.fft.ifft(spectrum, axis=-2)[..., : len(chirp), :] * chirp).real
+
+
 @functools.cache
 def stages(length: int) -> tuple[int, int]:
     """Return p and q with p q = length whose two stages cost least, p + 2 q.
@@ -204,3 +220,19 @@ def _tables(
     turns = np.arange(rows)[:, None] * np.arange(columns) % size
     angles = 2 * math.pi / size * turns
     return np.stack([np.cos(angles), np.sin(angles)]).astype(dtype)
+
+
+@functools.lru_cache(maxsize=16)
+def _chirp(
+    length: int, dtype: np.dtype
+) -> tuple[Complex[np.ndarray, "l 1"], Complex[np.ndarray, "n 1"]]:
+    """Return c and the transform of its conjugate, with room for a convolution.
+
+    Both are computed in float64; the phases are exact, as t^2 is taken modulo 2 l.
+    """
+    steps = np.arange(length)
+    chirp = np.exp(-1j * math.pi / length * (steps**2 % (2 * length)))[:, None]
+    size = 1 << (2 * length - 2).bit_length()  # of 2, the power from 2 l - 1 on
+    kernel = np.fft.fft(chirp.conj(), size, axis=0)
+    wide = np.result_type(dtype, np.complex64)
+    return chirp.astype(wide), kernel.astype(wide)

@@ -67,19 +67,20 @@ def delayed(x: Inexact[Array, "b l ..."], reverse: bool) -> Inexact[Array, "b l 
     return jnp.concatenate([nothing, x[:, :-1]], axis=1)
 
 
-def two_way_state_space(
+def state_space(
     x: Float[Array, "b l d"],
     decay: Complex[Array, "n"],
     input_matrix: Complex[Array, "d n"],
-    output_matrices: Complex[Array, "2 n d"],
+    output_matrices: Complex[Array, "w n d"],
 ) -> Float[Array, "b l d"]:
     """Return Re(h_t C_0 + g_t C_1) with states of the past h and of the future g.
 
-    h_t = decay h_{t-1} + x_t B and g_t = decay g_{t+1} + x_t B.
+    h_t = decay h_{t-1} + x_t B and g_t = decay g_{t+1} + x_t B. With C_0 alone there is
+    no g.
     """
     inputs = jax.lax.complex(x @ input_matrix.real, x @ input_matrix.imag)
     y = jnp.zeros_like(x)
-    for matrix, reverse in zip(output_matrices, (False, True), strict=True):
+    for matrix, reverse in zip(output_matrices, (False, True), strict=False):
         states = linear_recurrence(decay[None, None], inputs, reverse)
         y += states.real @ matrix.real - states.imag @ matrix.imag
     return y

@@ -33,13 +33,14 @@ def attend_in_tiles(
     dropout_key: jax.Array | None = None,
     dropout_rate: float = 0.0,
     platform: str = "cpu",
+    causal: bool = False,
 ) -> Float[Array, "b l h v"]:
     """Return softmax(Q K^T / sqrt(k)) V over the keys of the mask.
 
     Some heads after the other, and a tile of keys at a time, unless they are all
     padding. The derivative computes the weights again (Dao et al., FlashAttention
     (2022), section 3.1, with tiles of keys alone). A row without any key has equal
-    weights.
+    weights; if `causal`, a query without any key so far reads zeros.
 
     Args:
       query: of every head.
@@ -50,6 +51,7 @@ def attend_in_tiles(
         are.
       dropout_rate: in [0, 1).
       platform: of the devices that will run it, which chooses the tiles.
+      causal: query i reads the keys up to i alone.
     """
     batch, num_queries, num_heads, head_dim = query.shape
     heads = [
@@ -64,7 +66,7 @@ def attend_in_tiles(
     groups = (*heads, masks, keys)
     if platform != "cpu":  # there the axis of a group of one would only be in the way
         groups = jax.tree.map(lambda x: x.reshape(-1, tile.heads, *x.shape[1:]), groups)
-    attend = partial(_attend, dropout_rate, tile.keys)
+    attend = partial(_attend, dropout_rate, tile.keys, causal)
     mixed = jax.lax.map(lambda group: attend(*group), groups)
     return jnp.swapaxes(mixed.reshape(batch, num_heads, *mixed.shape[-2:]), 1, 2)
 
@@ -100,23 +102,23 @@ def keys_of_a_tile(num_queries: int, num_keys: int, most_weights: int) -> int:
     return next(sizes, num_keys)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _attend(rate, size, query, key, value, mask, dropout_key):
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _attend(rate, size, causal, query, key, value, mask, dropout_key):
     """Attend with one head: (l, k), (m, k), (m, v) and (m,) to (l, v).
 
     Or with a group of heads, whose axis is in front of all these.
     """
-    return _forward(rate, size, query, key, value, mask, dropout_key)[0]
+    return _forward(rate, size, causal, query, key, value, mask, dropout_key)[0]
 
 
-def _forward(rate, size, query, key, value, mask, dropout_key):
+def _forward(rate, size, causal, query, key, value, mask, dropout_key):
     """Return the result and what the derivative reads: of the weights, their sums."""
 
     def add(so_far, tile):
         """Add the values of a tile by weights relative to the highest logit so far."""
         mixed, highest, total = so_far
         number, key, value, mask = tile
-        scores = _scores(query, key, mask)
+        scores = _scores(query, key, mask, number if causal else None)
         new_highest = jnp.maximum(highest, scores.max(axis=-1, keepdims=True))
         weights = jnp.exp(scores - new_highest)
         shrunk = jnp.exp(highest - new_highest)
@@ -132,12 +134,14 @@ def _forward(rate, size, query, key, value, mask, dropout_key):
     (mixed, highest, total), _ = _over_tiles(
         add, lambda old, _: (old, None), nothing, tiles
     )
+    if causal:  # a query may have read nothing
+        total = jnp.where(total > 0, total, 1)
     mixed = (mixed / total).astype(value.dtype)
     log_total = highest + jnp.log(total)
     return mixed, (query, key, value, mask, dropout_key, mixed, log_total)
 
 
-def _backward(rate, size, saved, gradient):
+def _backward(rate, size, causal, saved, gradient):
     """Return the gradients of query, key and value."""
     query, key, value, mask, dropout_key, mixed, log_total = saved
     # Without any key the weights are equal, whatever query and key are; below they are
@@ -150,7 +154,8 @@ def _backward(rate, size, saved, gradient):
     def add(by_query, tile):
         """Add the gradient of the queries, and return those of a tile."""
         number, key, value, mask = tile
-        weights = jnp.exp(_scores(query, key, mask) - log_total)
+        scores = _scores(query, key, mask, number if causal else None)
+        weights = jnp.exp(scores - log_total)
         kept = _kept(rate, dropout_key, number, weights.shape)
         by_score = weights * (kept * _product(of_scores, _turned(value)) - mean)
         by_score = by_score.astype(query.dtype)
@@ -219,9 +224,19 @@ def _kept(rate, key, number, shape):
     return kept / jnp.float32(1 - rate)
 
 
-def _scores(query, key, mask):
-    """Return the logits (l, m) in float32."""
-    return jnp.where(mask[..., None, :], _product(query, _turned(key)), LOWEST)
+def _scores(query, key, mask, causal_tile):
+    """Return the logits (l, m) in float32; the number of a tile makes it causal.
+
+    Causal attention gives padding and the future no weight at all: among equal weights
+    the future would have some.
+    """
+    scores, mask = _product(query, _turned(key)), mask[..., None, :]
+    if causal_tile is None:
+        return jnp.where(mask, scores, LOWEST)
+    size = key.shape[-2]
+    positions = causal_tile * size + jnp.arange(size)
+    is_past = positions <= jnp.arange(query.shape[-2])[:, None]
+    return jnp.where(mask & is_past, scores, -jnp.inf)
 
 
 def _turned(matrix):

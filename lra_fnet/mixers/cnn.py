@@ -15,6 +15,8 @@ class Mixer(nn.Module):
     N layers see N (w - 1) / 2 positions to either side: what such a model scores is
     no evidence of long-range dependencies.
 
+    The causal form convolves the position itself and the w - 1 before it.
+
     Cost O(l w d + l d^2) depthwise, O(l w d^2) else.
 
     References:
@@ -25,6 +27,7 @@ class Mixer(nn.Module):
 
     kernel_size: int = 5  # w, positions; chosen small, for a control of locality
     depthwise: bool = True  # a kernel per channel; False: one from all channels to all
+    causal: bool = False  # encoder.causal sets it
 
     formula: ClassVar[str] = "y = W gelu(conv(x) + b) + c"
     cost: ClassVar[str] = "l w d + l d^2"
@@ -41,7 +44,10 @@ class Mixer(nn.Module):
             init = nn.initializers.normal(self.kernel_size**-0.5)
             kernel = self.param("kernel", init, (self.kernel_size, width))
             bias = self.param("bias", nn.initializers.zeros, (width,))
-            mixed = depthwise_conv(x, kernel) + bias.astype(x.dtype)
+            mixed = depthwise_conv(x, kernel, self.causal) + bias.astype(x.dtype)
         else:
-            mixed = nn.Conv(width, (self.kernel_size,), dtype=x.dtype, name="conv")(x)
+            padding = "CAUSAL" if self.causal else "SAME"
+            mixed = nn.Conv(
+                width, (self.kernel_size,), padding=padding, dtype=x.dtype, name="conv"
+            )(x)
         return nn.Dense(width, dtype=x.dtype, name="out")(nn.gelu(mixed))

@@ -18,7 +18,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 from tabulate import tabulate
 
-from lra_fnet.mixers import mixer_class, mixer_names
+from lra_fnet.mixers import (
+    NOT_HYPERPARAMETERS,
+    has_causal_form,
+    mixer_class,
+    mixer_names,
+)
 from lra_fnet.optimizer import descent_direction
 from tasks.checks import Finding
 
@@ -123,7 +128,7 @@ def formula_cost_and_exponent_are_given(mixer_type: type[nn.Module]) -> str:
 def every_hyperparameter_has_a_default(mixer_type: type[nn.Module]) -> str:
     """Check that the class alone says what its hyperparameters are."""
     fields = {field.name: field.default for field in dataclasses.fields(mixer_type)}
-    fields = {k: fields[k] for k in fields if k not in ("parent", "name")}  # Linen's
+    fields = {k: fields[k] for k in fields if k not in NOT_HYPERPARAMETERS}
     missing = [key for key in fields if fields[key] is dataclasses.MISSING]
     _hold_all([f"no default for {key}" for key in missing])
     return ", ".join(f"{key}={value!r}" for key, value in fields.items()) or "none"
@@ -344,6 +349,63 @@ def _temporary_bytes(mixer: nn.Module, length: int) -> int:
     return analysis.temp_size_in_bytes if analysis else 0
 
 
+def the_causal_form_reads_no_later_position(trial: Trial) -> str:
+    """Check the causal form of a mixer that has one, and most of the rest for it."""
+    if not has_causal_form(type(trial.mixer)):
+        return "it has no causal form, which would be a field `causal`"
+    if trial.mixer.causal is not False:
+        raise Broken("the default of the field `causal` must be False")
+    causal = make_trial(trial.mixer.clone(causal=True))
+    # One row begins with padding: its first positions have nothing to read.
+    causal = dataclasses.replace(causal, mask=causal.mask.at[-1].set(~causal.mask[-1]))
+    found = [finding(check, causal) for check in OF_A_CAUSAL_TRIAL]
+    _hold_all([f"in causal form, {f.name}: {f.detail}" for f in found if not f.passed])
+    return found[0].detail
+
+
+def no_output_depends_on_a_later_input(trial: Trial) -> str:
+    """Check the derivative of every output by every later input."""
+    sizes = _dependence(trial.mixer, trial.params, trial.x, trial.mask)
+    later = jnp.triu(sizes, 1)
+    share = float(later.max() / sizes.max())
+    t, s = divmod(int(later.argmax()), LENGTH)
+    if not share <= TOLERANCE:
+        raise Broken(
+            f"y[{t}] depends on x[{s}], which is later: the derivative is {share:.1g} "
+            "of the largest; where `causal` is True, y[t] may read x[s] for s <= t only"
+        )
+    return f"derivatives by later inputs are {share:.1g} of the largest"
+
+
+@partial(jax.jit, static_argnums=0)
+def _dependence(mixer, params, x, mask):
+    """Return the largest derivative of each output (rows) by each input (columns)."""
+
+    def apply(x):
+        return mixer.apply({"params": params}, x, mask, train=False)
+
+    _, pull_back = jax.vjp(apply, x)
+    cotangent = some_x(seed=1)  # of other sums than those a normalization takes out
+
+    def at(is_output):
+        (by_input,) = pull_back(jnp.where(is_output[:, None], cotangent, 0))
+        return jnp.abs(by_input).max(axis=(0, 2))
+
+    return jax.lax.map(at, jnp.eye(x.shape[1], dtype=bool))
+
+
+def no_output_depends_on_the_later_mask(trial: Trial) -> str:
+    """Check other values of x and of the mask from the middle on."""
+    half = LENGTH // 2
+    is_later = jnp.arange(LENGTH) >= half
+    x = jnp.where(is_later[:, None], some_x(seed=1), trial.x)
+    y, other = trial.apply(trial.x, trial.mask), trial.apply(x, trial.mask ^ is_later)
+    share = float(jnp.abs(y - other)[:, :half].max() / jnp.abs(y).max())
+    detail = f"what comes later changes outputs by {share:.1g} of the largest"
+    _hold_all([] if share <= TOLERANCE else [detail])
+    return detail
+
+
 OF_THE_CLASS = (formula_cost_and_exponent_are_given, every_hyperparameter_has_a_default)
 OF_A_TRIAL = (
     shape_and_dtype_are_kept,
@@ -355,6 +417,16 @@ OF_A_TRIAL = (
     a_small_step_lowers_the_loss,
     any_length_works,
     a_second_call_does_not_compile,
+    memory_grows_as_the_exponent_says,
+    the_causal_form_reads_no_later_position,
+)
+OF_A_CAUSAL_TRIAL = (
+    no_output_depends_on_a_later_input,
+    no_output_depends_on_the_later_mask,
+    shape_and_dtype_are_kept,
+    padding_stays_out,
+    rows_of_padding_alone_stay_finite,
+    every_parameter_learns,
     memory_grows_as_the_exponent_says,
 )
 

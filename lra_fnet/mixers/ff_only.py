@@ -7,7 +7,7 @@ from jaxtyping import Array, Bool, Float
 
 
 class Mixer(nn.Module):
-    """Mix nothing: y = x.
+    """Mix nothing: y = x, which is causal as it is.
 
     What a model with this mixer can do, it does with the token that is read and the
     pooling: the floor for every other mixer.
@@ -18,6 +18,8 @@ class Mixer(nn.Module):
       Lee-Thorp et al., FNet (2021), https://arxiv.org/abs/2105.03824, section 4,
         FF-only.
     """
+
+    causal: bool = False  # encoder.causal sets it
 
     formula: ClassVar[str] = "y = x"
     cost: ClassVar[str] = "1"

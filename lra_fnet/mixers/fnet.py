@@ -5,11 +5,19 @@ from typing import ClassVar
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.mixers._fourier import check_algorithm, fourier_mix
+from lra_fnet.mixers._fourier import (
+    AUTO,
+    causal_fourier_mix,
+    check_algorithm,
+    fourier_mix,
+)
 
 
 class Mixer(nn.Module):
     """Mix by y = Re(F_l F_d x), the published unnormalized transform.
+
+    The causal form is y = Re(tril(F_l) F_d x): output n is a sum over the inputs up to
+    n, whose frequencies still depend on l. It is a convolution with a fixed chirp.
 
     Cost O(l d (log l + log d)), no parameters.
 
@@ -18,7 +26,8 @@ class Mixer(nn.Module):
         3.2.
     """
 
-    algorithm: str = "auto"  # a name in lra_fnet.mixers._fourier.ALGORITHMS
+    algorithm: str = AUTO  # a name in lra_fnet.mixers._fourier.ALGORITHMS
+    causal: bool = False  # encoder.causal sets it
 
     formula: ClassVar[str] = "y = Re(F_l F_d x)"
     cost: ClassVar[str] = "l d (log l + log d)"
@@ -32,9 +41,14 @@ class Mixer(nn.Module):
         """Check the name of the algorithm.
 
         Raises:
-          ValueError: there is none of that name.
+          ValueError: there is none of that name, or none for the causal form.
         """
         check_algorithm(self.algorithm)
+        if self.causal and self.algorithm != AUTO:
+            raise ValueError(
+                f"algorithm is {self.algorithm!r}, but the causal form has one of its "
+                f"own; take {AUTO!r}"
+            )
         super().__post_init__()
 
     @nn.compact
@@ -42,4 +56,6 @@ class Mixer(nn.Module):
         self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
     ) -> Float[Array, "b l d"]:
         """Mix over length and width, padding included, as in the published model."""
+        if self.causal:
+            return causal_fourier_mix(x)
         return fourier_mix(x, self.algorithm)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.mixers._convolution import depthwise_conv, two_way_convolution
+from lra_fnet.mixers._convolution import depthwise_conv, long_convolution
 from lra_fnet.model import zero_padding
 
 
@@ -21,8 +21,8 @@ class Mixer(nn.Module):
     Positions are counted in lengths of the padded sequence, so a kernel stretches with
     it: the same tokens in a longer row give another result.
 
-    The paper's model is causal. Its released code omits h_1 and projects the gated
-    convolution of x_1 v.
+    The paper's model is causal, and so is the causal form. Its released code omits h_1
+    and projects the gated convolution of x_1 v.
 
     Cost O(l d log l + l d^2).
 
@@ -37,6 +37,7 @@ class Mixer(nn.Module):
     filter_depth: int = 4  # its dense layers
     num_bands: int = 16  # frequencies that encode a position, 1 to num_bands cycles
     sine_frequency: float = 14.0  # factor before each sine: radians per unit
+    causal: bool = False  # encoder.causal sets it
 
     formula: ClassVar[str] = "z <- x_i (h_i * z + b_i z), h_i(t) = window(t) MLP(t)"
     cost: ClassVar[str] = "l d log l + l d^2"
@@ -51,10 +52,10 @@ class Mixer(nn.Module):
         z, *gates = self._projections(zero_padding(x, mask), mask)
         kernels = self._kernels(length, width)
         skips = self.param("skip", nn.initializers.normal(1.0), (self.order, width))
-        for gate, (past, future), skip in zip(gates, kernels, skips, strict=True):
+        for gate, kernel, skip in zip(gates, kernels, skips, strict=True):
             # The gates reach into padding by the short convolution.
             z = zero_padding(z, mask)
-            mixed = two_way_convolution(z, past, future)
+            mixed = long_convolution(z, *kernel)
             z = gate * (mixed + skip.astype(z.dtype) * z)
         return nn.Dense(width, dtype=x.dtype, name="out")(z)
 
@@ -66,14 +67,15 @@ class Mixer(nn.Module):
         projected = nn.Dense(features, dtype=x.dtype, name="projections")(x)
         init = nn.initializers.normal(self.short_kernel_size**-0.5)
         kernel = self.param("short_kernel", init, (self.short_kernel_size, features))
-        mixed = depthwise_conv(zero_padding(projected, mask), kernel)
+        mixed = depthwise_conv(zero_padding(projected, mask), kernel, self.causal)
         return jnp.split(mixed, self.order + 1, axis=-1)
 
-    def _kernels(self, length: int, width: int) -> Float[Array, "i 2 l d"]:
-        """Return a kernel of the past and one of the future for each convolution."""
+    def _kernels(self, length: int, width: int) -> Float[Array, "i w l d"]:
+        """Return a kernel for each convolution and direction."""
+        ways = 1 if self.causal else 2
         encoded = jnp.asarray(position_encoding(length, self.num_bands))
-        values = self._network(encoded, 2 * self.order * width)
-        values = values.reshape(length, self.order, 2, width)
+        values = self._network(encoded, ways * self.order * width)
+        values = values.reshape(length, self.order, ways, width)
         # The paper has no factor; sums of l terms then begin 30 times x at l = 1,024.
         windows = jnp.asarray(decay_windows(length, width)) * length**-0.5
         return values.transpose(1, 2, 0, 3) * windows

@@ -6,11 +6,18 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.mixers._attention import from_heads, kernel_attention, to_heads
+from lra_fnet.mixers._attention import (
+    causal_kernel_attention,
+    from_heads,
+    kernel_attention,
+    to_heads,
+)
 
 
 class Mixer(nn.Module):
     """Mix by weights f(q_i) . f(k_j) with f(z) = elu(z) + 1, normalized, then project.
+
+    The causal form sums over j <= i, as the paper's section 3.3.
 
     Cost O(l d^2 / h + l d^2), h heads.
 
@@ -21,6 +28,7 @@ class Mixer(nn.Module):
 
     num_heads: int = 8  # LRA
     qkv_dim: int = 0  # over all heads together; 0: the width of x, as LRA
+    causal: bool = False  # encoder.causal sets it
 
     formula: ClassVar[str] = (
         "y_i = sum_j w_ij v_j / sum_j w_ij W, w_ij = f(q_i) . f(k_j)"
@@ -39,5 +47,6 @@ class Mixer(nn.Module):
         )
         # LRA: ignores the mask.
         key = jnp.where(mask[:, :, None, None], nn.elu(key) + 1, 0)
-        heads = kernel_attention(nn.elu(query) + 1, key, value)
+        attend = causal_kernel_attention if self.causal else kernel_attention
+        heads = attend(nn.elu(query) + 1, key, value)
         return from_heads(heads.astype(x.dtype), x.shape[-1])

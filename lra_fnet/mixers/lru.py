@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Complex, Float
 
-from lra_fnet.mixers._recurrence import two_way_state_space
+from lra_fnet.mixers._recurrence import state_space
 from lra_fnet.model import zero_padding
 
 
@@ -17,7 +17,7 @@ class Mixer(nn.Module):
     a = exp(-exp(nu) + i exp(theta)) is complex and diagonal, inside the unit circle
     whatever nu and theta; g begins as sqrt(1 - |a|^2), so that states keep the scale
     of the input. The paper writes the recurrence forward; here past and future have
-    states of their own and share a, g and B.
+    states of their own and share a, g and B. The causal form is the paper's.
 
     Parameters that begin with ssm_ are those the paper trains slowly and does not
     decay.
@@ -35,6 +35,7 @@ class Mixer(nn.Module):
     min_radius: float = 0.9
     max_radius: float = 0.999
     max_phase: float = 6.28  # radians per token: a begins at angles up to it; here any
+    causal: bool = False  # encoder.causal sets it
 
     formula: ClassVar[str] = "h_t = a h_{t-1} + g B x_t; y = GLU(gelu(Re(C h) + D x))"
     cost: ClassVar[str] = "l n d + l d^2"
@@ -47,10 +48,11 @@ class Mixer(nn.Module):
         """Run the recurrence in float32 over the real tokens, then gate."""
         width = x.shape[-1]
         u = zero_padding(x, mask).astype(jnp.float32)
-        init = nn.initializers.normal((2 * self.state_dim) ** -0.5)
-        output_re, output_im = self.param("C", init, (2, 2, self.state_dim, width))
+        ways = 1 if self.causal else 2
+        init = nn.initializers.normal((ways * self.state_dim) ** -0.5)
+        output_re, output_im = self.param("C", init, (2, ways, self.state_dim, width))
         output_matrices = jax.lax.complex(output_re, output_im)
-        y = two_way_state_space(u, *self._recurrence(width), output_matrices)
+        y = state_space(u, *self._recurrence(width), output_matrices)
         skip = self.param("D", nn.initializers.normal(1.0), (width,))
         y = nn.gelu(y + skip * u).astype(x.dtype)
         return nn.glu(nn.Dense(2 * width, dtype=x.dtype, name="out")(y))

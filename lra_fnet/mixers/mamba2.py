@@ -1,5 +1,6 @@
 """Mamba-2: state space duality, a linear attention whose decay depends on the input."""
 
+import math
 from functools import partial
 from typing import ClassVar
 
@@ -21,10 +22,10 @@ class Mixer(nn.Module):
     a rate a and, from a projection of x, steps s_t = softplus(...). The result is
     norm(y silu(W_z x)) W.
 
-    The paper's model is causal; here the recurrence runs in both directions, each with
-    rates and steps of its own, and shares the rest. The short convolution is centered
-    and has 7 taps, the paper's 4 causal ones in both directions. The norm adds 1e-6 to
-    the mean square, the released code 1e-5.
+    The paper's model is causal, as the causal form is; else the recurrence runs in both
+    directions, each with rates and steps of its own, and shares the rest. The short
+    convolution is then centered and has 7 taps, the paper's 4 causal ones in both
+    directions. The norm adds 1e-6 to the mean square, the released code 1e-5.
 
     Parameters that begin with ssm_ are those the paper does not decay.
 
@@ -42,6 +43,7 @@ class Mixer(nn.Module):
     chunk_size: int = (
         64  # tokens whose pairs are computed one by one; changes no result
     )
+    causal: bool = False  # encoder.causal sets it
 
     formula: ClassVar[str] = (
         "h_t = exp(-a s_t) h_{t-1} + s_t B_t u_t; y = norm((C_t h_t + D u) silu(z)) W"
@@ -53,7 +55,7 @@ class Mixer(nn.Module):
     def __call__(
         self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
     ) -> Float[Array, "b l d"]:
-        """Run both recurrences over the real tokens, then gate, norm and project."""
+        """Run the recurrences over the real tokens, then gate, norm and project."""
         width = x.shape[-1]
         inner = self.expansion * width
         gate, mixed, steps = self._projections(zero_padding(x, mask), inner)
@@ -71,25 +73,33 @@ class Mixer(nn.Module):
 
     def _projections(
         self, x: Float[Array, "b l d"], inner: int
-    ) -> tuple[Float[Array, "b l e"], Float[Array, "b l m"], Float[Array, "b 2 l h"]]:
-        """Return the gate, u with B and C, and the steps of both directions."""
-        mixed_dim = inner + 2 * self.state_dim
-        features = inner + mixed_dim + 2 * self.num_heads
+    ) -> tuple[Float[Array, "b l e"], Float[Array, "b l m"], Float[Array, "b w l h"]]:
+        """Return the gate, u with B and C, and the steps of every direction."""
+        mixed_dim, of_steps = inner + 2 * self.state_dim, (self._ways, self.num_heads)
+        features = inner + mixed_dim + math.prod(of_steps)
         projected = nn.Dense(features, use_bias=False, dtype=x.dtype, name="in")(x)
         gate, mixed, steps = jnp.split(projected, [inner, inner + mixed_dim], axis=-1)
-        init = nn.initializers.normal(self.kernel_size**-0.5)
-        kernel = self.param("kernel", init, (self.kernel_size, mixed_dim))
+        # Of the centered kernel the causal form has the half that looks back.
+        taps = self.kernel_size // 2 + 1 if self.causal else self.kernel_size
+        kernel = self.param(
+            "kernel", nn.initializers.normal(taps**-0.5), (taps, mixed_dim)
+        )
         bias = self.param("kernel_bias", nn.initializers.zeros, (mixed_dim,))
-        mixed = nn.silu(depthwise_conv(mixed, kernel) + bias.astype(x.dtype))
+        mixed = depthwise_conv(mixed, kernel, self.causal) + bias.astype(x.dtype)
         draw = partial(draw_step_bias, min_step=1e-3, max_step=1e-1)
-        bias = self.param("ssm_step_bias", draw, (2, self.num_heads))
-        steps = steps.astype(jnp.float32).reshape(*x.shape[:2], 2, self.num_heads)
-        return gate, mixed, nn.softplus(steps + bias).swapaxes(1, 2)
+        bias = self.param("ssm_step_bias", draw, of_steps)
+        steps = steps.astype(jnp.float32).reshape(*x.shape[:2], *of_steps)
+        return gate, nn.silu(mixed), nn.softplus(steps + bias).swapaxes(1, 2)
 
-    def _rates(self) -> Float[Array, "2 h"]:
+    def _rates(self) -> Float[Array, "w h"]:
         """Return how fast the states of each direction and head decay."""
-        log_rates = self.param("ssm_log_rate", _draw_log_rates, (2, self.num_heads))
-        return jnp.exp(log_rates)
+        shape = (self._ways, self.num_heads)
+        return jnp.exp(self.param("ssm_log_rate", _draw_log_rates, shape))
+
+    @property
+    def _ways(self) -> int:
+        """Return the number of directions."""
+        return 1 if self.causal else 2
 
 
 def _draw_log_rates(key: Array, shape: tuple[int, ...]) -> Float[Array, "*shape"]:
@@ -101,15 +111,15 @@ def state_space_dual(
     queries: Float[Array, "b l n"],
     keys: Float[Array, "b l n"],
     u: Float[Array, "b l h p"],
-    steps: Float[Array, "b 2 l h"],
-    rates: Float[Array, "2 h"],
+    steps: Float[Array, "b w l h"],
+    rates: Float[Array, "w h"],
     chunk_size: int,
 ) -> Float[Array, "b l h p"]:
     """Return y_i = sum over j of (q_i . k_j) w_ij u_j in float32.
 
     w_ij is s_j exp(-a (s_{j+1} + ... + s_i)) for j <= i, with rates and steps of the
     first direction, plus s_j exp(-a (s_i + ... + s_{j-1})) for j >= i, with those of
-    the second.
+    the second, where there is one.
 
     Pairs inside a chunk are computed one by one. The chunks before and after come in
     by an n x p matrix per head, which a recurrence over chunks carries.
@@ -121,7 +131,7 @@ def state_space_dual(
     )
     scores = jnp.einsum("bcin,bcjn->bcij", queries, keys)
     y = jnp.zeros_like(u)
-    for reverse in (False, True):
+    for reverse in (False, True)[: len(rates)]:
         step = split_chunks(steps[:, int(reverse)], chunk_size)
         log_decay = -rates[int(reverse)] * step
         y += _one_way(scores, queries, keys, u * step[..., None], log_decay, reverse)

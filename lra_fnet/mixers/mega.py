@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from lra_fnet.mixers._attention import rotated
 from lra_fnet.mixers._blocks import join_chunks, split_chunks
-from lra_fnet.mixers._convolution import exponential_sum, two_way_convolution
+from lra_fnet.mixers._convolution import exponential_sum, long_convolution
 from lra_fnet.model import zero_padding
 
 ATTENTION_FUNCTIONS = ("softmax", "laplace")
@@ -27,7 +27,8 @@ class Mixer(nn.Module):
     This replaces the whole residual sum where the norm follows it, as in the paper's
     text tasks; with the norm before, x here is the normalized one. The averages run in
     both directions; that of the future starts at the next token, so that the token
-    itself counts once.
+    itself counts once. The causal form has the average of the past alone, and attends
+    to the chunk's positions so far.
 
     Cost O(l c d + l d log l + l d^2), chunks of c.
 
@@ -49,6 +50,7 @@ class Mixer(nn.Module):
     chunk_size: int = 128  # tokens that attend to each other, Mega-chunk; 0: all, Mega
     attention_function: str = "softmax"  # as the text tasks; or "laplace"
     dropout_rate: float = 0.1  # of the attention weights; LRA's
+    causal: bool = False  # encoder.causal sets it
 
     @nn.compact
     def __call__(
@@ -57,7 +59,7 @@ class Mixer(nn.Module):
         """Average over the real tokens, attend to those of the chunk, and gate."""
         x, width = zero_padding(x, mask), x.shape[-1]
         value_dim = self.value_factor * width
-        moved = MovingAverage(self.ema_dim, name="ema")(x)
+        moved = MovingAverage(self.ema_dim, self.causal, name="ema")(x)
         value = nn.silu(_dense(value_dim, x.dtype, "value")(x))
         heads = self._attend(moved, value, mask, train)
         reset = nn.silu(_dense(value_dim, x.dtype, "reset")(moved))
@@ -81,7 +83,10 @@ class Mixer(nn.Module):
         scores = jnp.einsum(
             "bciz,bcjz->bcij", query, key, preferred_element_type=jnp.float32
         )
-        weights = self._weights(scores, mask[:, :, None])
+        keys = mask[:, :, None]
+        if self.causal:
+            keys = keys & jnp.tril(jnp.ones((size, size), bool))
+        weights = self._weights(scores, keys)
         dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
         weights = dropout(weights).astype(value.dtype)
         return join_chunks(jnp.einsum("bcij,bcjv->bciv", weights, value), length)
@@ -111,9 +116,9 @@ class Mixer(nn.Module):
         return z + self.param(f"{name}_shift", init, z.shape[-1:]).astype(z.dtype)
 
     def _weights(
-        self, scores: Float[Array, "b c s s"], keys: Bool[Array, "b c 1 s"]
+        self, scores: Float[Array, "b c s s"], keys: Bool[Array, "b c #s s"]
     ) -> Float[Array, "b c s s"]:
-        """Apply the attention function to the real keys.
+        """Apply the attention function to the keys that count.
 
         Raises:
           ValueError: `attention_function` is neither of the choices.
@@ -122,7 +127,9 @@ class Mixer(nn.Module):
         if self.attention_function == "softmax":
             scores = scores / math.sqrt(self.attention_dim) + bias
             lowest = jnp.finfo(jnp.float32).min
-            return jax.nn.softmax(jnp.where(keys, scores, lowest), axis=-1)
+            weights = jax.nn.softmax(jnp.where(keys, scores, lowest), axis=-1)
+            # Else a position that may read nothing would read the future.
+            return jnp.where(keys, weights, 0) if self.causal else weights
         if self.attention_function == "laplace":
             count = jnp.maximum(keys.sum(axis=-1, keepdims=True), 1)
             return jnp.where(keys, laplace(scores / count + bias), 0)
@@ -153,19 +160,20 @@ class MovingAverage(nn.Module):
     """
 
     ema_dim: int  # averages per channel and direction
+    causal: bool  # the direction of the past alone
 
     @nn.compact
     def __call__(self, x: Float[Array, "b l d"]) -> Float[Array, "b l d"]:
         """Average over both sides of every position."""
         length, width = x.shape[1:]
-        past, future = self._kernels(length, width)
+        kernels = self._kernels(length, width)
         skip = self.param("skip", nn.initializers.normal(1.0), (width,))
-        average = two_way_convolution(x.astype(jnp.float32), past, future)
+        average = long_convolution(x.astype(jnp.float32), *kernels)
         return nn.silu(average + skip * x).astype(x.dtype)
 
     def _kernels(self, length: int, width: int) -> list[Float[Array, "l d"]]:
-        """Return the kernel of the past and that of the future."""
-        shape = (2, width, self.ema_dim)
+        """Return the kernel of the past and, unless causal, that of the future."""
+        shape = (1 if self.causal else 2, width, self.ema_dim)
         normal = nn.initializers.normal
         rate = nn.sigmoid(self.param("rate", normal(0.2), shape))
         damping = nn.sigmoid(self.param("damping", normal(0.2), shape))

@@ -7,9 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.mixers._attention import from_heads, rotated, to_heads
-from lra_fnet.mixers._blocks import join_chunks, split_chunks
-from lra_fnet.mixers._recurrence import delayed, linear_recurrence
+from lra_fnet.mixers._attention import from_heads, retention, rotated, to_heads
 from lra_fnet.model import zero_padding
 
 
@@ -20,8 +18,8 @@ class Mixer(nn.Module):
     decays are g = 1 - 2^(-5 - head). Both directions are in D: a row is the sum of a
     retention over the past and one over the future.
 
-    The paper's D is causal. Its scale factors of D and of its row sums are left out,
-    since the norm cancels them.
+    The paper's D is causal, and so is that of the causal form. Its scale factors of D
+    and of its row sums are left out, since the norm cancels them.
 
     Cost O(l c d + l d^2 / h + l d^2), chunks of c and h heads.
 
@@ -37,6 +35,7 @@ class Mixer(nn.Module):
     chunk_size: int = (
         64  # tokens whose pairs are computed one by one; changes no result
     )
+    causal: bool = False  # encoder.causal sets it
 
     formula: ClassVar[str] = "y = (silu(W_g x) norm((R(Q) R(K)^T * g^|i-j|) V)) W"
     cost: ClassVar[str] = "l c d + l d^2"
@@ -62,7 +61,7 @@ class Mixer(nn.Module):
         query, key = (rotated(heads, 1e4) for heads in (query, key))
         key = key * query.shape[-1] ** -0.5
         log_decay = jnp.asarray(head_log_decays(self.num_heads))
-        heads = retention(query, key, value, log_decay, self.chunk_size)
+        heads = retention(query, key, value, log_decay, self.chunk_size, self.causal)
         shape, heads = heads.shape, heads.reshape(*x.shape[:2], -1)
         norm = nn.GroupNorm(self.num_heads, reduction_axes=(-1,), dtype=x.dtype)
         return from_heads(nn.silu(gate) * norm(heads).reshape(shape), width)
@@ -71,37 +70,3 @@ class Mixer(nn.Module):
 def head_log_decays(num_heads: int) -> Float[np.ndarray, "h"]:
     """Return log(1 - 2^(-5 - head)): memories of 32, 64, 128, ... tokens."""
     return np.log1p(-(2.0 ** (-5 - np.arange(num_heads)))).astype(np.float32)
-
-
-def retention(
-    query: Float[Array, "b l h k"],
-    key: Float[Array, "b l h k"],
-    value: Float[Array, "b l h v"],
-    log_decay: Float[Array, "h"],
-    chunk_size: int,
-) -> Float[Array, "b l h v"]:
-    """Return sum over j of exp(log_decay |i - j|) (query_i . key_j) value_j, float32.
-
-    Pairs inside a chunk are computed one by one. The chunks before and after come in
-    by a k x v matrix per head, the sum of key_j value_j^T decayed to the chunk's edge.
-    """
-    length = query.shape[1]
-    size = min(chunk_size, length)
-    query, key, value = (
-        split_chunks(each.astype(jnp.float32), size) for each in (query, key, value)
-    )
-    steps = jnp.arange(size)
-    distances = jnp.abs(steps[:, None] - steps)
-    scores = jnp.einsum("bcihk,bcjhk->bchij", query, key)
-    scores *= jnp.exp(log_decay[:, None, None] * distances)
-    y = jnp.einsum("bchij,bcjhv->bcihv", scores, value)
-    for reverse in (False, True):
-        # Tokens from the edge that a state enters by, and to the one it leaves by.
-        since, until = (steps[::-1], steps) if reverse else (steps, steps[::-1])
-        leaving = jnp.exp(log_decay * until[:, None])[:, :, None]
-        states = jnp.einsum("bcjhk,bcjhv->bchkv", key * leaving, value)
-        per_chunk = jnp.exp(log_decay * size)[None, None, :, None, None]
-        states = delayed(linear_recurrence(per_chunk, states, reverse), reverse)
-        entering = jnp.exp(log_decay * (since[:, None] + 1))[:, :, None]
-        y += jnp.einsum("bcihk,bchkv->bcihv", query * entering, states)
-    return join_chunks(y, length)

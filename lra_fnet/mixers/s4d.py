@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
-from lra_fnet.mixers._convolution import exponential_sum, two_way_convolution
+from lra_fnet.mixers._convolution import exponential_sum, long_convolution
 from lra_fnet.mixers._recurrence import draw_log_steps
 from lra_fnet.model import zero_padding
 
@@ -18,7 +18,8 @@ class Mixer(nn.Module):
 
     K_t = 2 Re sum over n of C_n (exp(s A_n) - 1) / A_n exp(s A_n t) is the response
     of a diagonal system with rates A, a learned step s and zero-order hold. Past and
-    future have kernels of their own, which differ in C alone.
+    future have kernels of their own, which differ in C alone; the causal form has that
+    of the past.
 
     Parameters that begin with ssm_ are those the paper trains slowly and does not
     decay.
@@ -38,6 +39,7 @@ class Mixer(nn.Module):
     # to about 1 / s tokens.
     min_step: float = 0.001
     max_step: float = 0.1
+    causal: bool = False  # encoder.causal sets it
 
     formula: ClassVar[str] = (
         "y = GLU(gelu(K * x + D x)), "
@@ -53,20 +55,21 @@ class Mixer(nn.Module):
         """Convolve every channel in float32, then combine the channels by a GLU."""
         length, width = x.shape[1:]
         u = zero_padding(x, mask).astype(jnp.float32)
-        y = two_way_convolution(u, *self._kernels(length, width))
+        y = long_convolution(u, *self._kernels(length, width))
         skip = self.param("D", nn.initializers.normal(1.0), (width,))
         y = nn.gelu(y + skip * u).astype(x.dtype)
         return nn.glu(nn.Dense(2 * width, dtype=x.dtype, name="out")(y))
 
     def _kernels(self, length: int, width: int) -> list[Float[Array, "l d"]]:
-        """Return the kernel of the past and that of the future."""
+        """Return the kernel of the past and, unless causal, that of the future."""
+        ways = 1 if self.causal else 2
         shape = (width, self.state_dim // 2)
         rates = self._rates(shape)
         bounds = self.min_step, self.max_step
         log_steps = self.param("ssm_log_step", draw_log_steps, (width, 1), *bounds)
         steps = jnp.exp(log_steps)
         init = nn.initializers.normal(0.5**0.5)
-        output_re, output_im = self.param("C", init, (2, 2, *shape))
+        output_re, output_im = self.param("C", init, (2, ways, *shape))
         gain = jnp.expm1(rates * steps) / rates
         weights = 2 * gain * jax.lax.complex(output_re, output_im)
         return [exponential_sum(each, rates * steps, length).real for each in weights]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
-from lra_fnet.mixers._recurrence import draw_log_steps, two_way_state_space
+from lra_fnet.mixers._recurrence import draw_log_steps, state_space
 from lra_fnet.model import zero_padding
 
 
@@ -18,8 +18,8 @@ class Mixer(nn.Module):
     The output is u * sigmoid(W u), u = gelu(2 Re(C h) + D x). L is complex and
     diagonal and begins as the eigenvalues of HiPPO-N, in blocks; s are learned steps,
     and the zero-order hold makes the continuous system discrete. One of each pair of
-    conjugate states is kept. Past and future, both of them in all tasks here, share all
-    but C. Real parts of L are kept below -1e-4, an option of the released code.
+    conjugate states is kept. Past and future share all but C; the causal form has the
+    past alone. Real parts of L are kept below -1e-4, an option of the released code.
 
     Parameters that begin with ssm_ are those the paper trains slowly and does not
     decay.
@@ -38,6 +38,7 @@ class Mixer(nn.Module):
     # to about 1 / s tokens.
     min_step: float = 0.001
     max_step: float = 0.1
+    causal: bool = False  # encoder.causal sets it
 
     formula: ClassVar[str] = (
         "h_t = exp(s L) h_{t-1} + (exp(s L) - 1) / L B x_t; "
@@ -56,7 +57,7 @@ class Mixer(nn.Module):
         eigenvalues, basis = hippo_eigenvectors(self.state_dim, self.num_blocks)
         decay, input_matrix = self._recurrence(width, eigenvalues, basis)
         output_matrices = self._output_matrices(width, basis)
-        y = two_way_state_space(u, decay, input_matrix, output_matrices)
+        y = state_space(u, decay, input_matrix, output_matrices)
         skip = self.param("D", nn.initializers.normal(1.0), (width,))
         y = nn.gelu(y + skip * u).astype(x.dtype)
         return y * nn.sigmoid(nn.Dense(width, dtype=x.dtype, name="gate")(y))
@@ -81,10 +82,11 @@ class Mixer(nn.Module):
 
     def _output_matrices(
         self, width: int, basis: np.ndarray
-    ) -> Complex[Array, "2 n d"]:
+    ) -> Complex[Array, "w n d"]:
         """Return C for the past and for the future, doubled for the conjugates."""
-        # Twice the states of one direction are summed.
-        shape, stddev = (2, width, self.state_dim), (2 * self.state_dim) ** -0.5
+        ways = 1 if self.causal else 2
+        # The states of all directions are summed.
+        shape, stddev = (ways, width, self.state_dim), (ways * self.state_dim) ** -0.5
         output_re, output_im = self.param(
             "C", lambda key: _in_basis(basis, stddev, key, shape)
         )

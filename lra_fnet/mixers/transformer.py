@@ -1,5 +1,6 @@
 """The Transformer: softmax attention between all pairs of real tokens."""
 
+from functools import partial
 from typing import ClassVar
 
 import flax.linen as nn
@@ -23,6 +24,7 @@ class Mixer(nn.Module):
     num_heads: int = 8  # LRA
     qkv_dim: int = 0  # over all heads together; 0: the width of x, as LRA
     dropout_rate: float = 0.1  # of the attention weights; LRA
+    causal: bool = False  # encoder.causal sets it
 
     formula: ClassVar[str] = "y = softmax(Q K^T / sqrt(k)) V W"
     cost: ClassVar[str] = "l^2 d + l d^2"
@@ -42,7 +44,7 @@ class Mixer(nn.Module):
             use_bias=False,
             kernel_init=nn.initializers.xavier_uniform(),
             dtype=x.dtype,
-            attention_fn=_in_tiles,
+            attention_fn=partial(_in_tiles, causal=self.causal),
         )
         return attention(x, mask=mask[:, None, None, :], deterministic=not train)
 
@@ -55,8 +57,9 @@ def _in_tiles(
     dropout_rng: jax.Array | None,
     dropout_rate: float,
     deterministic: bool,
+    causal: bool,
 ) -> Float[Array, "b l h k"]:
     """Attend in tiles; Flax hands over the arguments of these names alone."""
     rate = 0.0 if deterministic else dropout_rate
     mask, platform = mask[:, 0, 0], target().platform
-    return attend_in_tiles(query, key, value, mask, dropout_rng, rate, platform)
+    return attend_in_tiles(query, key, value, mask, dropout_rng, rate, platform, causal)

@@ -36,6 +36,7 @@ class Mixer(nn.Module):
     rotary_base: float = 1e4  # ratio of the slowest to the fastest turn; the paper's
     # "cudnn", which computes in bfloat16; "tiled"; "xla"; "auto": one of the first two
     implementation: str = "auto"
+    causal: bool = False  # encoder.causal sets it; in tiles alone
 
     formula: ClassVar[str] = "y = softmax(R(Q) R(K)^T / sqrt(k)) V W"
     cost: ClassVar[str] = "l^2 d + l d^2"
@@ -56,7 +57,9 @@ class Mixer(nn.Module):
             heads = _fused_attention(query, key, value, mask)
         elif kernel == "tiled":
             platform = target().platform
-            heads = attend_in_tiles(query, key, value, mask, platform=platform)
+            heads = attend_in_tiles(
+                query, key, value, mask, platform=platform, causal=self.causal
+            )
         else:
             heads = jax.nn.dot_product_attention(
                 query, key, value, mask=mask[:, None, None, :], implementation="xla"
@@ -67,15 +70,19 @@ class Mixer(nn.Module):
         """Return the implementation: for "auto", cuDNN's where it is exact enough.
 
         Raises:
-          ValueError: `implementation` is none of the choices.
+          ValueError: `implementation` is none of the choices, or not causal.
         """
         if self.implementation not in IMPLEMENTATIONS:
             raise ValueError(
                 f"implementation is {self.implementation!r}; "
                 f"choose from {IMPLEMENTATIONS}"
             )
-        if self.implementation != "auto":
-            return self.implementation
+        if self.causal and self.implementation not in ("auto", "tiled"):
+            raise ValueError(
+                f"implementation {self.implementation!r} is not causal; take 'tiled'"
+            )
+        if self.causal or self.implementation != "auto":
+            return self.implementation.replace("auto", "tiled")
         head_dim = query.shape[-1]
         fits = query.dtype == jnp.bfloat16 and head_dim % 8 == 0 and head_dim <= 128
         return "cudnn" if fits and _has_fused_attention(target()) else "tiled"
