@@ -31,6 +31,9 @@ def get_config(recipe: str = "lra2020") -> ConfigDict:
     config.encoder.causal = True
     config.encoder.pool = "mean"
     config.train.objective = "causal"
+    # FNet's published transform learns how frequent bytes are and no more, alone and
+    # below an attention layer: docs/language.md.
+    config.every_mixer.orthonormal = True
     recipes = {"quick": quick, "small": small, "lra2020": lra2020, "strong": strong}
     return apply_recipe(config, recipe, recipes)
 

@@ -39,8 +39,11 @@ ADDED_SINCE = {
     "encoder.comparison": "concat",
     "encoder.precision": "default",
     "encoder.causal": False,
+    "mixers.fnet.orthonormal": False,
     "train.objective": "classify",
 }
+
+_NEVER = object()  # equal to no value
 
 Resolved = Mapping[str, Any]
 
@@ -409,21 +412,24 @@ def with_todays_keys(resolved: Resolved) -> dict[str, Any]:
         names[f"{place}{dot}{old}"] = new
     today = _renamed(resolved, names)
     for key, value in ADDED_SINCE.items():
-        place, _, name = key.partition(".")
-        if isinstance(today.get(place), dict):
-            today[place].setdefault(name, value)
+        *sections, name = key.split(".")
+        section: Any = today
+        for each in sections:
+            section = section.get(each) if isinstance(section, dict) else None
+        if isinstance(section, dict):
+            section.setdefault(name, value)
     return today
 
 
-def _without_added(resolved: Resolved) -> dict[str, Any]:
+def _without_added(resolved: Resolved, prefix: str = "") -> dict[str, Any]:
     """Return a copy without the later keys whose value is what was done before."""
-    earlier = dict(resolved)
-    for key, value in ADDED_SINCE.items():
-        place, _, name = key.partition(".")
-        if earlier[place].get(name) == value:
-            kept = {k: v for k, v in earlier[place].items() if k != name}
-            earlier[place] = kept
-    return earlier
+    return {
+        name: _without_added(value, f"{prefix}{name}.")
+        if isinstance(value, Mapping)
+        else value
+        for name, value in resolved.items()
+        if ADDED_SINCE.get(prefix + name, _NEVER) != value
+    }
 
 
 def placeless(resolved: Resolved) -> dict[str, Any]:

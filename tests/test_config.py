@@ -1,5 +1,6 @@
 """Recipes, changes of single keys, what is checked, and what a config's hash is of."""
 
+import copy
 import json
 import shlex
 from functools import partial
@@ -188,9 +189,11 @@ def test_the_hash_names_the_config_and_not_the_seed():
 def test_a_later_key_at_its_earlier_value_is_no_new_config():
     for key, value in ADDED_SINCE.items():
         config = resolve(load_config("retrieval", "lra2020", {key: value}))
-        section, name = key.split(".")
-        earlier = config | {section: {**config[section]}}
-        del earlier[section][name]
+        *sections, name = key.split(".")
+        earlier = section = copy.deepcopy(config)
+        for each in sections:
+            section = section[each]
+        del section[name]
         assert with_todays_keys(earlier) == config
         assert config_hash(earlier) == config_hash(config)
     for key, value in {"comparison": "match", "precision": "highest"}.items():

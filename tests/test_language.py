@@ -66,12 +66,11 @@ def test_the_loss_of_a_window_is_the_mean_over_what_follows_each_position():
 def test_no_position_learns_from_a_later_one(mixer):
     config = tiny(mixer=mixer)
     model = make_program(config, make_task("corpus", **config.data)).model
-    inputs = np.random.default_rng(0).integers(1, 200, (1, 32)).astype(np.uint8)
+    inputs = jax.random.randint(jax.random.key(1), (1, 32), 1, 200).astype(jnp.uint8)
     params = model.init(jax.random.key(0), inputs, train=False)["params"]
     logits = model.apply({"params": params}, inputs, train=False).logits
     for cut in (1, 17, 31):
-        other = inputs.copy()
-        other[:, cut:] = 7
+        other = inputs.at[:, cut:].set(7)
         changed = model.apply({"params": params}, other, train=False).logits
         same = np.abs(changed - logits)[:, :cut].max()
         assert same < 1e-4 < np.abs(changed - logits)[:, cut:].max()

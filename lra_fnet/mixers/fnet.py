@@ -27,6 +27,9 @@ class Mixer(nn.Module):
     """
 
     algorithm: str = AUTO  # a name in lra_fnet.mixers._fourier.ALGORITHMS
+    # Divide by sqrt(l d), as unitary transforms do. Else a position drowns in the sum
+    # over all: its own vector is 1 / sqrt(l d) of what it becomes.
+    orthonormal: bool = False
     causal: bool = False  # encoder.causal sets it
 
     formula: ClassVar[str] = "y = Re(F_l F_d x)"
@@ -56,6 +59,5 @@ class Mixer(nn.Module):
         self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
     ) -> Float[Array, "b l d"]:
         """Mix over length and width, padding included, as in the published model."""
-        if self.causal:
-            return causal_fourier_mix(x)
-        return fourier_mix(x, self.algorithm)
+        mixed = causal_fourier_mix(x) if self.causal else fourier_mix(x, self.algorithm)
+        return mixed * (mixed[0].size ** -0.5 if self.orthonormal else 1)

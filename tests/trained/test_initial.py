@@ -1,6 +1,7 @@
 """The encoder of one run as the start of another."""
 
 import flax.traverse_util
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -49,7 +50,7 @@ def start_of(config):
     from lra_fnet.train import _with_encoder_of_run
 
     program = make_program(config, make_task("listops", **config.data))
-    state = program.init(np.array([config.seed]), np.zeros((1, 40), np.uint8))
+    state = program.init(jnp.array([config.seed]), jnp.zeros((1, 40), jnp.uint8))
     return leaves(_with_encoder_of_run(config, state).params), leaves(state.params)
 
 
@@ -98,7 +99,7 @@ def test_the_hash_is_about_the_weights_and_not_about_their_folder(runs, tmp_path
 
 
 def test_an_encoder_that_does_not_fit_is_named_with_both_shapes(runs):
-    with pytest.raises(ValueError, match=r"does not fit: .* \(16.*there and \(24"):
+    with pytest.raises(ValueError, match=r"does not fit: .* \(16.*there and \(16, 24"):
         start_of(begun_from(runs / "scratch", encoder__width=24))
     with pytest.raises(ValueError, match="does not fit: .*mixer.* none there"):
         start_of(begun_from(runs / "scratch", mixer="linear"))
