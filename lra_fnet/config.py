@@ -32,7 +32,14 @@ OUTSIDE_HASH = ("run", "seed", "num_seeds")
 # Keys that had other names when hashes were first taken: a new name is no new run.
 NAME_IN_HASH = {"mixer": "model", "train.micro_batches": "accumulate"}
 # Keys that came later, with what was done before: at this value, no new run either.
-ADDED_SINCE = {"encoder.comparison": "concat", "encoder.precision": "default"}
+ADDED_SINCE = {
+    "encoder.comparison": "concat",
+    "encoder.precision": "default",
+    "encoder.moe_layers": 0,
+    "encoder.num_experts": 4,
+    "encoder.expert_capacity": 1.0,
+    "encoder.router_z_loss": 1e-4,
+}
 
 Resolved = Mapping[str, Any]
 
@@ -221,6 +228,9 @@ RANGES: Mapping[str, tuple[float, float | None]] = {
     "hybrid.num_layers": (0, None),
     "encoder.width": (1, None),
     "encoder.mlp_dim": (1, None),
+    "encoder.moe_layers": (0, None),
+    "encoder.num_experts": (1, None),
+    "encoder.router_z_loss": (0, None),
     "optimizer.weight_decay": (0, None),
     "optimizer.clip_norm": (0, None),
     "optimizer.ssm_factor": (0, None),
@@ -237,6 +247,8 @@ RANGES: Mapping[str, tuple[float, float | None]] = {
     "run.eval_batch_size": (1, None),
     "run.steps_per_call": (0, None),
 }
+# Numbers that 0 is too small for.
+POSITIVE = ("encoder.expert_capacity", "optimizer.eps")
 # Numbers that must be smaller than 1, too.
 SHARES = ("encoder.dropout_rate", "optimizer.b1", "optimizer.b2")
 
@@ -274,8 +286,14 @@ def check_config(config: ConfigDict) -> None:
     if config.seed + config.num_seeds > 2**32:
         raise ValueError("seed + num_seeds is more than 2^32, the number of seeds")
     _check_pretraining(config)
-    if not values["optimizer.eps"] > 0:
-        raise ValueError(f"optimizer.eps is {values['optimizer.eps']}; it must be > 0")
+    for key in POSITIVE:
+        if not values[key] > 0:
+            raise ValueError(f"{key} is {values[key]}; it must be > 0")
+    if config.encoder.moe_layers > config.num_layers:
+        raise ValueError(
+            f"encoder.moe_layers is {config.encoder.moe_layers}; it must be from 0 to "
+            f"num_layers, {config.num_layers}"
+        )
     parts, batch_size = config.train.micro_batches, config.train.batch_size
     if batch_size % max(parts, 1):
         raise ValueError(

@@ -8,7 +8,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from lra_fnet.model import Restoration
 
@@ -78,6 +78,20 @@ def classify(
 ) -> tuple[Sums, Int[Array, "b"]]:
     """Return the sums of a batch and its answers: the objective of the tasks."""
     return classification_sums(logits, labels, weight), jnp.argmax(logits, axis=-1)
+
+
+def added_loss(outputs: Any, sown: PyTree) -> Float[Array, ""]:
+    """Return what layers add to the sum of losses of a batch, such as z-losses.
+
+    Args:
+      outputs: of the model.
+      sown: arrays (n,), a number for each of the documents that were encoded; each
+        counts as it does in the loss, by its hidden positions in pre-training.
+    """
+    added = sum(jax.tree.leaves(sown))
+    if isinstance(outputs, Restoration):
+        return jnp.sum(added * outputs.hidden.reshape(len(added), -1).sum(axis=1))
+    return jnp.mean(added) * len(outputs)
 
 
 def restore(
