@@ -88,7 +88,7 @@ def added_loss(outputs: Any, sown: PyTree) -> Float[Array, ""]:
       sown: arrays (n,), a number for each of the documents that were encoded; each
         counts as it does in the loss, by its hidden positions in pre-training.
     """
-    added = sum(jax.tree.leaves(sown))
+    added = jnp.sum(jnp.stack(jax.tree.leaves(sown)), axis=0)
     if isinstance(outputs, Restoration):
         return jnp.sum(added * outputs.hidden.reshape(len(added), -1).sum(axis=1))
     return jnp.mean(added) * len(outputs)
