@@ -44,6 +44,11 @@ def common_config() -> ConfigDict:
     # be "mean": docs/mixers.md lists the mixers.
     config.encoder.causal = False
     config.encoder.comparison = "concat"  # of two documents; or "match"
+    # Experts in place of the MLP of some layers: docs/experts.md.
+    config.encoder.moe_layers = 0  # how many of num_layers, the middle ones
+    config.encoder.num_experts = 4  # each an MLP of the sizes above
+    config.encoder.expert_capacity = 1.0  # tokens of each, times real tokens / experts
+    config.encoder.router_z_loss = 1e-4  # its weight; Sparse Mixers and ST-MoE
     config.encoder.dtype = "float32"  # of activations; or "bfloat16"
     # Of products of float32 matrices; CPUs compute all three alike.
     config.encoder.precision = "default"  # the device's fastest; "high", "highest"

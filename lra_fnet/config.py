@@ -39,6 +39,10 @@ ADDED_SINCE = {
     "encoder.comparison": "concat",
     "encoder.precision": "default",
     "encoder.causal": False,
+    "encoder.moe_layers": 0,
+    "encoder.num_experts": 4,
+    "encoder.expert_capacity": 1.0,
+    "encoder.router_z_loss": 1e-4,
     "mixers.fnet.orthonormal": False,
     "train.objective": "classify",
 }
@@ -237,6 +241,9 @@ RANGES: Mapping[str, tuple[float, float | None]] = {
     "hybrid.num_layers": (0, None),
     "encoder.width": (1, None),
     "encoder.mlp_dim": (1, None),
+    "encoder.moe_layers": (0, None),
+    "encoder.num_experts": (1, None),
+    "encoder.router_z_loss": (0, None),
     "optimizer.weight_decay": (0, None),
     "optimizer.clip_norm": (0, None),
     "optimizer.ssm_factor": (0, None),
@@ -253,6 +260,8 @@ RANGES: Mapping[str, tuple[float, float | None]] = {
     "run.eval_batch_size": (1, None),
     "run.steps_per_call": (0, None),
 }
+# Numbers that 0 is too small for.
+POSITIVE = ("encoder.expert_capacity", "optimizer.eps")
 # Numbers that must be smaller than 1, too.
 SHARES = ("encoder.dropout_rate", "optimizer.b1", "optimizer.b2")
 
@@ -296,8 +305,14 @@ def check_config(config: ConfigDict) -> None:
             "set encoder.causal to true"
         )
     _check_pretraining(config)
-    if not values["optimizer.eps"] > 0:
-        raise ValueError(f"optimizer.eps is {values['optimizer.eps']}; it must be > 0")
+    for key in POSITIVE:
+        if not values[key] > 0:
+            raise ValueError(f"{key} is {values[key]}; it must be > 0")
+    if config.encoder.moe_layers > config.num_layers:
+        raise ValueError(
+            f"encoder.moe_layers is {config.encoder.moe_layers}; it must be from 0 to "
+            f"num_layers, {config.num_layers}"
+        )
     parts, batch_size = config.train.micro_batches, config.train.batch_size
     if batch_size % max(parts, 1):
         raise ValueError(

@@ -8,7 +8,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from lra_fnet.model import Prediction, Restoration
 
@@ -93,6 +93,20 @@ def predict_next(
     losses = optax.softmax_cross_entropy_with_integer_labels(found.logits, following)
     loss = jnp.sum(losses.mean(axis=1) * weight)
     return Sums(loss, last.correct, last.weight), answers
+
+
+def added_loss(outputs: Any, sown: PyTree) -> Float[Array, ""]:
+    """Return what layers add to the sum of losses of a batch, such as z-losses.
+
+    Args:
+      outputs: of the model.
+      sown: arrays (n,), a number for each of the documents that were encoded; each
+        counts as it does in the loss, by its hidden positions in pre-training.
+    """
+    added = jnp.sum(jnp.stack(jax.tree.leaves(sown)), axis=0)
+    if isinstance(outputs, Restoration):
+        return jnp.sum(added * outputs.hidden.reshape(len(added), -1).sum(axis=1))
+    return jnp.mean(added) * len(jax.tree.leaves(outputs)[0])
 
 
 def restore(

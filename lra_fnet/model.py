@@ -17,9 +17,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Shaped, UInt
+from jaxtyping import Array, Bool, Float, Int, Shaped, UInt
 
 MixerFactory = Callable[..., nn.Module]
+ExpertsFactory = Callable[..., nn.Module]
 
 POSITIONS = ("sinusoid", "learned", "none")
 NORM_PLACEMENTS = ("published", "pre", "post")
@@ -57,6 +58,10 @@ class Classifier(nn.Module):
         a causal form, and only with the pool "mean".
       comparison: what the dense layers read of two documents with vectors u and v:
         "concat", u and v, or "match", |u - v| and u * v.
+      moe_layers: how many of the layers, the middle ones, have experts for an MLP.
+      num_experts: of each such layer.
+      expert_capacity: tokens that an expert takes, times real tokens / experts.
+      router_z_loss: weight of the router's z-loss in training; see ExpertsMlp.
       dtype: of activations, "float32" or "bfloat16"; parameters stay float32.
       precision: of products of float32 matrices, JAX's "default", "high" or "highest";
         it is for the program that traces the model to apply.
@@ -77,6 +82,10 @@ class Classifier(nn.Module):
     pool: str
     causal: bool
     comparison: str
+    moe_layers: int
+    num_experts: int
+    expert_capacity: float
+    router_z_loss: float
     dtype: str
     precision: str
 
@@ -153,6 +162,13 @@ class Classifier(nn.Module):
             dropout_rate=self.dropout_rate,
             norm_placement=self.norm_placement,
             padding=self.padding,
+            moe_layers=self.moe_layers,
+            experts=partial(
+                ExpertsMlp,
+                num_experts=self.num_experts,
+                capacity=self.expert_capacity,
+                z_loss=self.router_z_loss,
+            ),
         )(x, mask, train)
         return x, mask
 
@@ -292,13 +308,18 @@ class Embedder(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Apply dropout to the embeddings, then one block per mixer."""
+    """Apply dropout to the embeddings, then one block per mixer.
+
+    The middle `moe_layers` have `experts`; middle as in a hybrid's layout.
+    """
 
     mixers: tuple[MixerFactory, ...]
     mlp_dim: int
     dropout_rate: float
     norm_placement: str
     padding: str
+    moe_layers: int = 0
+    experts: ExpertsFactory | None = None
 
     @nn.compact
     def __call__(
@@ -313,9 +334,15 @@ class Encoder(nn.Module):
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         if self.padding != "keep":
             x = zero_padding(x, mask)
+        first = (len(self.mixers) - self.moe_layers + 1) // 2
         for layer, mixer in enumerate(self.mixers):
             x = Block(
-                mixer, self.mlp_dim, self.dropout_rate, placement, name=f"block_{layer}"
+                mixer,
+                self.mlp_dim,
+                self.dropout_rate,
+                placement,
+                experts=self.experts if 0 <= layer - first < self.moe_layers else None,
+                name=f"block_{layer}",
             )(x, mask, train)
             if self.padding == "zero_layers":
                 x = zero_padding(x, mask)
@@ -329,6 +356,8 @@ class Block(nn.Module):
 
     pre:  x = x + mix(norm(x));  x = x + mlp(norm(x))   (LRA's blocks)
     post: x = norm(x + mix(x));  x = norm(x + mlp(x))   (BERT's and FNet's)
+
+    The MLP is one for all tokens, or one of `experts`.
     """
 
     mixer: MixerFactory
@@ -336,6 +365,7 @@ class Block(nn.Module):
     dropout_rate: float
     norm_placement: str
     norm_epsilon: float = 1e-6  # added to the variance
+    experts: ExpertsFactory | None = None
 
     @nn.compact
     def __call__(
@@ -343,7 +373,7 @@ class Block(nn.Module):
     ) -> Float[Array, "b l d"]:
         """Return vectors of the shape and dtype of x."""
         mixer = self.mixer(name="mixer")
-        mlp = Mlp(self.mlp_dim, self.dropout_rate, name="mlp")
+        mlp = self._mlp(mask, train)
         norm = partial(nn.LayerNorm, epsilon=self.norm_epsilon, dtype=x.dtype)
         mixer_norm = norm(name="mixer_norm")
         mlp_norm = norm(name="mlp_norm")
@@ -351,9 +381,18 @@ class Block(nn.Module):
         dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
         if self.norm_placement == "pre":
             x = x + dropout(mixer(mixer_norm(x), mask, train))
-            return x + mlp(mlp_norm(x), train)
+            return x + mlp(mlp_norm(x))
         x = mixer_norm(x + dropout(mixer(x, mask, train)))
-        return mlp_norm(x + mlp(x, train))
+        return mlp_norm(x + mlp(x))
+
+    def _mlp(self, mask: Bool[Array, "b l"], train: bool) -> Callable[[Array], Array]:
+        """Return the second sublayer, a function of x."""
+        if self.experts is None:
+            return partial(
+                Mlp(self.mlp_dim, self.dropout_rate, name="mlp"), train=train
+            )
+        experts = self.experts(self.mlp_dim, self.dropout_rate, name="mlp")
+        return partial(experts, mask=mask, train=train)
 
 
 class Head(nn.Module):
@@ -457,6 +496,104 @@ class Mlp(nn.Module):
         x = _block_dense(width, x.dtype)(x)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         return x.reshape(shape)
+
+
+class ExpertsMlp(nn.Module):
+    """Several MLPs, the experts, each of which takes the tokens that suit it most.
+
+    With p(x) = softmax(W x + b), a probability for each expert, expert e takes those C
+    tokens x of a row that have the largest p(x)[e], and
+
+        y(x) = sum over the experts e that took x of p(x)[e] MLP_e(x)
+
+    which is 0 for a token that nobody took. Padding is never taken, and C counts real
+    tokens: `expert_capacities`. No row depends on another. Where tokens are equal the
+    first is taken.
+
+    Lee-Thorp and Ainslie, Sparse Mixers (2022), https://arxiv.org/abs/2205.12399,
+    section 3, with the routing of Zhou et al., Mixture-of-Experts with Expert Choice
+    Routing (2022), https://arxiv.org/abs/2202.09368, section 3.2. The router is
+    computed in float32, its W starts as N(0, 0.02).
+
+    In training the router's z-loss (Zoph et al., ST-MoE, 2022,
+    https://arxiv.org/abs/2202.08906, equation 5) is sown in the collection "losses":
+    for each row `z_loss` times the mean over its real tokens of logsumexp(W x + b)^2.
+
+    Attributes:
+      mlp_dim: hidden units of each expert.
+      dropout_rate: of each expert, as in Mlp.
+      num_experts: e.
+      capacity: tokens that an expert takes, times real tokens / experts.
+      z_loss: weight of the z-loss.
+    """
+
+    mlp_dim: int
+    dropout_rate: float
+    num_experts: int
+    capacity: float
+    z_loss: float
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
+    ) -> Float[Array, "b l d"]:
+        """Transform the tokens that experts take, each alone; zero for the rest."""
+        gates, places = take_tokens(self._route(x, mask), mask, self.capacity)
+        rows = jnp.arange(len(x))[:, None]
+        experts = nn.vmap(
+            Mlp,
+            in_axes=(0, None),
+            variable_axes={"params": 0},
+            split_rngs={"params": True, "dropout": True},
+        )(self.mlp_dim, self.dropout_rate, name="experts")
+        y = experts(x[rows, places], train)
+        y = y * gates[..., None].astype(x.dtype)
+        return jnp.zeros_like(x).at[rows, places].add(y)
+
+    def _route(
+        self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"]
+    ) -> Float[Array, "b l e"]:
+        """Return p, and sow the z-loss of every row."""
+        logits = nn.Dense(
+            self.num_experts,
+            dtype=jnp.float32,
+            kernel_init=nn.initializers.normal(0.02),
+            name="router",
+        )(x)
+        if not self.is_initializing():  # it is no parameter
+            z = jax.nn.logsumexp(logits, axis=-1, keepdims=True)
+            self.sow("losses", "z", self.z_loss * masked_mean(z**2, mask)[:, 0])
+        return nn.softmax(logits)
+
+
+def take_tokens(
+    probabilities: Float[Array, "b l e"], mask: Bool[Array, "b l"], capacity: float
+) -> tuple[Float[Array, "e b c"], Int[Array, "e b c"]]:
+    """Return the probabilities and the places of the tokens that each expert takes.
+
+    Where a row has fewer real tokens than others, its last probabilities are 0: these
+    places are not taken.
+    """
+    _, length, num_experts = probabilities.shape
+    capacities = expert_capacities(length, num_experts, capacity)
+    scores = jnp.where(mask, jnp.moveaxis(probabilities, -1, 0), -1.0)
+    gates, places = jax.lax.top_k(scores, int(capacities[-1]))
+    own = jnp.asarray(capacities)[mask.sum(axis=1)]
+    return jnp.where(jnp.arange(capacities[-1]) < own[:, None], gates, 0.0), places
+
+
+def expert_capacities(
+    length: int, num_experts: int, capacity: float
+) -> Int[np.ndarray, "n"]:
+    """Return how many tokens an expert takes of rows with 0 to `length` real ones.
+
+    >>> expert_capacities(8, 4, 1.5).tolist()
+    [0, 1, 1, 2, 2, 2, 3, 3, 3]
+    """
+    real = np.arange(length + 1)
+    # In floating point 10 * 1.1 is a little more than 11, and no reason for 12.
+    shares = np.ceil(real * capacity / num_experts - 1e-9)
+    return np.clip(shares, np.minimum(real, 1), real).astype(np.int32)
 
 
 def _block_dense(features: int, dtype: jnp.dtype) -> nn.Dense:

@@ -26,7 +26,7 @@ from jaxtyping import Array, Float, Int, PyTree, Shaped
 from lra_fnet.dropout import dropout_key
 from lra_fnet.hardware import tracing_for
 from lra_fnet.hosts import put
-from lra_fnet.metrics import Objective, Sums, classify, restore
+from lra_fnet.metrics import Objective, Sums, added_loss, classify, restore
 from lra_fnet.model import Classifier
 from lra_fnet.optimizer import descent_direction
 
@@ -197,9 +197,10 @@ class Program:
         key = jax.random.fold_in(key, jax.lax.axis_index("data"))
 
         def loss(params, part, key):
-            outputs = self._outputs(params, inputs[part], key)
+            outputs, sown = self._outputs(params, inputs[part], key)
             sums, _ = self.objective(outputs, labels[part], jnp.ones(len(part)))
-            return sums.loss / num_examples, sums
+            total = sums.loss + added_loss(outputs, sown) if sown else sums.loss
+            return total / num_examples, sums
 
         gradient = jax.grad(loss, has_aux=True)
         if self.micro_batches == 1:
@@ -220,11 +221,19 @@ class Program:
 
     def _outputs(
         self, params: PyTree, inputs: Shaped[Array, "b ..."], key: Any = None
-    ) -> Any:
-        """Apply the model, with dropout if there is a key for it."""
+    ) -> tuple[Any, PyTree]:
+        """Apply the model, with dropout if there is a key for it.
+
+        Returns the outputs and, in training, what layers add to the loss.
+        """
         train = key is not None
-        rngs = {"dropout": dropout_key(key)} if train else None
-        return self.model.apply({"params": params}, inputs, train=train, rngs=rngs)
+        return self.model.apply(
+            {"params": params},
+            inputs,
+            train=train,
+            rngs={"dropout": dropout_key(key)} if train else None,
+            mutable=["losses"] if train else [],
+        )
 
     def _accumulated(self, gradient, params, batch, key):
         """Add the gradients of `micro_batches` parts of the batch."""
@@ -267,7 +276,7 @@ class Program:
         """Evaluate this device's share of each batch."""
 
         def one_seed(params, batch, weight):
-            outputs = self._outputs(params, inputs[batch])
+            outputs, _ = self._outputs(params, inputs[batch])
             sums, answers = self.objective(outputs, labels[batch], weight)
             return jax.lax.psum(sums, "data"), answers
 

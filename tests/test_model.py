@@ -44,6 +44,10 @@ def classifier(**options):
         "padding": "keep",
         "pool": "mean",
         "comparison": "concat",
+        "moe_layers": 0,
+        "num_experts": 4,
+        "expert_capacity": 1.0,
+        "router_z_loss": 1e-4,
         "dtype": "float32",
         "precision": "highest",
     }

@@ -54,6 +54,10 @@ def make_program(
         "padding": "keep",
         "pool": "cls",
         "comparison": "concat",
+        "moe_layers": 0,
+        "num_experts": 4,
+        "expert_capacity": 1.0,
+        "router_z_loss": 1e-4,
         "dtype": "float32",
         "precision": "highest",
     }
@@ -328,7 +332,7 @@ def test_pretraining_minimizes_the_mean_over_the_hidden_positions_of_the_batch()
     key = jax.random.fold_in(jax.random.fold_in(state.key[0], 0), 0)
 
     def mean_loss(params):
-        outputs = program._outputs(params, data.inputs[5 : 5 + BATCH], key)
+        outputs, _ = program._outputs(params, data.inputs[5 : 5 + BATCH], key)
         return restore(outputs, data.labels[:BATCH], jnp.ones(BATCH))[0].mean_loss()
 
     params = jax.tree.map(lambda leaf: leaf[0], state.params)

@@ -186,11 +186,17 @@ def row_name(row: Mapping[str, Any]) -> str:
     'fnet + 2 transformer (top)'
     >>> row_name({"mixer": "fnet", "config.pretrain.objective": "masked"})
     'fnet, pre-trained'
+    >>> row_name({"mixer": "fnet", "config.encoder.moe_layers": 1,
+    ...     "config.encoder.num_experts": 4})
+    'fnet, 4 experts in 1 layer'
     """
     name = row["mixer"]
     if layers := row.get("config.hybrid.num_layers"):
         mixer, layout = (row.get(f"config.hybrid.{key}") for key in ("mixer", "layout"))
         name = f"{name} + {layers} {mixer} ({layout})"
+    if layers := row.get("config.encoder.moe_layers"):
+        experts = row.get("config.encoder.num_experts")
+        name = f"{name}, {experts} experts in {layers} layer{'s' * (layers > 1)}"
     if row.get("config.pretrain.objective", "none") != "none":
         name = f"{name}, pre-trained"
     if weights := row.get("config.init.weights"):

@@ -11,11 +11,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import pandas as pd
-from jaxtyping import Array, Float, PyTree, Shaped
+from jaxtyping import Array, PyTree, Shaped
 
 from lra_fnet.config import load_config, task_facts
 from lra_fnet.hardware import call_memory, first_device, set_up, usable_memory
@@ -220,12 +220,13 @@ class PlainProgram(Program):
 
     def _outputs(
         self, params: PyTree, inputs: Shaped[Array, "b ..."], key: Any = None
-    ) -> Float[Array, "b c"]:
+    ) -> tuple[Any, PyTree]:
         """Apply the model, with dropout if there is a key for it."""
         rngs = None if key is None else {"dropout": key}
-        train = key is not None
-        logits = self.model.apply({"params": params}, inputs, train=train, rngs=rngs)
-        return cast(Array, logits)
+        train, added = key is not None, [] if key is None else ["losses"]
+        return self.model.apply(
+            {"params": params}, inputs, train=train, rngs=rngs, mutable=added
+        )
 
 
 def plain(p: Program) -> PlainProgram:

@@ -278,6 +278,18 @@ def test_a_pretrained_mixer_is_another_row_than_the_same_from_scratch(tmp_path):
     assert found == {"fnet": 0.4, "fnet, pre-trained": 0.6} and not report.excluded
 
 
+def test_a_mixer_with_experts_is_another_row_than_the_same_without(tmp_path):
+    write_made(tmp_path, recipe="small", correct=answers(40))
+    result, correct = made(recipe="small", correct=answers(60), config_hash="experts")
+    result["config"]["encoder"] |= {"moe_layers": 2, "num_experts": 8}
+    write(tmp_path / "experts", result, correct)
+    found = {
+        row: own.estimate.mean
+        for (row, _), own in read(tmp_path).lead.configurations.items()
+    }
+    assert found == {"fnet": 0.4, "fnet, 8 experts in 2 layers": 0.6}
+
+
 def test_hybrids_and_solved_sizes_are_rows_of_their_own_without_published_numbers(
     tmp_path,
 ):
