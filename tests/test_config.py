@@ -193,7 +193,8 @@ def test_a_later_key_at_its_earlier_value_is_no_new_config():
         del earlier[section][name]
         assert with_todays_keys(earlier) == config
         assert config_hash(earlier) == config_hash(config)
-    for key, value in {"comparison": "match", "precision": "highest"}.items():
+    others = {"comparison": "match", "precision": "highest", "causal": True}
+    for key, value in others.items():
         other = load_config("retrieval", "lra2020", {f"encoder.{key}": value})
         assert config_hash(resolve(other)) != config_hash(config)
 

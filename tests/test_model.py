@@ -43,6 +43,7 @@ def classifier(**options):
         "norm_placement": "published",
         "padding": "keep",
         "pool": "mean",
+        "causal": False,
         "comparison": "concat",
         "dtype": "float32",
         "precision": "highest",

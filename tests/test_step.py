@@ -53,6 +53,7 @@ def make_program(
         "norm_placement": "published",
         "padding": "keep",
         "pool": "cls",
+        "causal": False,
         "comparison": "concat",
         "dtype": "float32",
         "precision": "highest",
