@@ -40,8 +40,8 @@ def common_config() -> ConfigDict:
     config.encoder.norm_placement = "published"  # as the mixer's paper; "pre", "post"
     config.encoder.padding = "keep"  # or "zero_embeddings", "zero_layers"
     config.encoder.pool = "cls"  # or "mean", "first", "first_and_mean"
-    # Position t of every layer reads positions <= t alone. Few mixers can, and pool must
-    # be "mean": docs/mixers.md lists the mixers.
+    # True: position t of every layer reads positions <= t alone. It takes the pool
+    # "mean", and mixers that have a causal form: docs/mixers.md marks them.
     config.encoder.causal = False
     config.encoder.comparison = "concat"  # of two documents; or "match"
     # Experts in place of the MLP of some layers: docs/experts.md.

@@ -197,9 +197,19 @@ def test_a_later_key_at_its_earlier_value_is_no_new_config():
         assert with_todays_keys(earlier) == config
         assert config_hash(earlier) == config_hash(config)
     others = {"comparison": "match", "precision": "highest", "moe_layers": 1}
+    others |= {"causal": True, "pool": "mean"}
     for key, value in others.items():
         other = load_config("retrieval", "lra2020", {f"encoder.{key}": value})
         assert config_hash(resolve(other)) != config_hash(config)
+
+
+def test_the_encoder_alone_makes_a_mixer_causal():
+    changes = {"mixer": "fnet", "encoder.causal": "true", "encoder.pool": "mean"}
+    config = load_config("listops", "quick", changes)
+    assert resolve(config)["mixers"] == {"fnet": {"algorithm": "auto"}}
+    assert make_program(config, task_facts(config)).model.causal
+    with pytest.raises(ValueError, match=r"no key mixers\.fnet\.causal"):
+        load_config("listops", "quick", {"mixers.fnet.causal": "true"})
 
 
 def test_settings_of_pretraining_are_in_the_hash_where_there_is_some():

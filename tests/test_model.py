@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lra_fnet.mixers import layer_names, mixer_class
+from lra_fnet.mixers import layer_names, mixer_class, mixer_names
 from lra_fnet.model import (
     DTYPES,
     NORM_PLACEMENTS,
@@ -43,6 +43,7 @@ def classifier(**options):
         "norm_placement": "published",
         "padding": "keep",
         "pool": "mean",
+        "causal": False,
         "comparison": "concat",
         "moe_layers": 0,
         "num_experts": 4,
@@ -140,6 +141,51 @@ def test_every_choice_gives_float32_logits(positions, padding, dtype):
     inputs = some_inputs()
     logits = model.apply(initialised(model, inputs), inputs, train=False)
     assert logits.dtype == jnp.float32 and bool(jnp.isfinite(logits).all())
+
+
+def encoded(model, inputs):
+    """Return the vectors of all positions."""
+    _, found = model.apply(
+        initialised(model, inputs),
+        inputs,
+        train=False,
+        capture_intermediates=lambda module, _: isinstance(module, Encoder),
+    )
+    return found["intermediates"]["Encoder_0"]["__call__"][0]
+
+
+@pytest.mark.parametrize("name", ["fnet", "transformer", "s5"])
+@pytest.mark.parametrize("norm_placement", ["pre", "post"])
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_causal_encoder_reads_no_later_position(name, norm_placement, causal):
+    model = classifier(
+        mixers=(mixer_class(name), mixer_class("cnn")),
+        norm_placement=norm_placement,
+        causal=causal,
+        pad_id=None,
+        width=24,
+    )
+    inputs = some_inputs()
+    other = inputs.at[:, 9].set(inputs[:, 9] % 10 + 1)
+    change = abs(encoded(model, other) - encoded(model, inputs)).max(axis=(0, 2))
+    assert float(change[9:].min()) > 1e-4
+    assert float(change[:9].max()) < 1e-5 if causal else float(change[:9].min()) > 1e-4
+
+
+@pytest.mark.parametrize("pool", [pool for pool in POOLINGS if pool != "mean"])
+def test_a_causal_encoder_is_not_read_at_its_first_position(pool):
+    with pytest.raises(ValueError, match=f"encoder.pool is '{pool}'.*take pool=mean"):
+        classifier(causal=True, pool=pool)
+
+
+def test_a_mixer_without_a_causal_form_is_named_with_those_that_have_one():
+    mixers = (FNET, partial(mixer_class("linformer"), rank=3))
+    with pytest.raises(ValueError) as caught:
+        classifier(causal=True, mixers=mixers)
+    message = str(caught.value)
+    assert "mixer 'linformer' has no causal form" in message
+    names = message.partition("these have one: ")[2].split(", ")
+    assert {"fnet", "transformer", "mamba2"} < set(names) < set(mixer_names())
 
 
 def test_bfloat16_activations_stay_close_to_float32():

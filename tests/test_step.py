@@ -53,6 +53,7 @@ def make_program(
         "norm_placement": "published",
         "padding": "keep",
         "pool": "cls",
+        "causal": False,
         "comparison": "concat",
         "moe_layers": 0,
         "num_experts": 4,

@@ -19,7 +19,13 @@ from tabulate import tabulate
 
 from configs import grid
 from lra_fnet.config import default_values, load_config, task_facts
-from lra_fnet.mixers import OTHER_FILES, installed_mixers, mixer_class, mixer_names
+from lra_fnet.mixers import (
+    OTHER_FILES,
+    has_causal_form,
+    installed_mixers,
+    mixer_class,
+    mixer_names,
+)
 from lra_fnet.rules import BASE, MOST_PARAMETERS, count_parameters
 from lra_fnet.workdir import named
 
@@ -39,10 +45,15 @@ Transformer's. LRA compares models at most 10 % larger than that; more than
 {MOST_PARAMETERS:g} times is marked `*`: free-for-all under its rule.
 """
 REFERENCES = """\
-## Padding and references
+## Padding, length, causal forms and references
 
 Padding: whether padded positions reach real ones. Length: whether parameters are bound
-to the length, so that a model cannot be used at another.
+to the length, so that a model cannot be used at another. Causal: whether
+`--config.encoder.causal=true` works, with which no position reads a later one.
+
+Causal FNet keeps the lower triangle of the Fourier matrix over positions. Because
+n m = (n^2 + m^2 - (n - m)^2) / 2, that is a convolution with a fixed chirp between two
+multiplications by it, and costs O(l log l) like the whole transform.
 """
 FOLDER = Path(__file__).parent
 
@@ -65,7 +76,7 @@ def document() -> str:
         COUNTS,
         table(["mixer", *base], counts),
         REFERENCES,
-        table(["mixer", "padding", "length", "references"], notes),
+        table(["mixer", "padding", "length", "causal", "references"], notes),
     ]
     return "\n".join(parts)
 
@@ -112,12 +123,13 @@ def cells(parameters: Mapping[str, int], base: Mapping[str, int]) -> Iterator[st
 
 
 def note(mixer_type: Any) -> list[str]:
-    """Return what a class says about padding, length and where it comes from."""
+    """Return what a class says about padding, length, causality and sources."""
     padding = getattr(mixer_type, "mixes_padding", "")
     length = getattr(mixer_type, "length_bound", "")
     return [
         f"mixed: {padding}" if padding else "kept out",
         f"bound: {length}" if length else "any",
+        "yes" if has_causal_form(mixer_type) else "",
         "; ".join(references(inspect.getdoc(mixer_type) or "")),
     ]
 

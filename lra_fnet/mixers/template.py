@@ -24,7 +24,7 @@ class Mixer(nn.Module):
     - Any length works with the same parameters, or a ClassVar `length_bound` says why
       not.
     - Memory grows with the length as l^exponent at most, logarithms aside.
-    - With a field `causal: bool = False` it has a causal form: where the encoder sets it
+    - A field `causal: bool = False` promises a causal form: where the encoder sets it
       to True, no output reads a later position.
 
     The encoder adds the residual, the norm and dropout; a ClassVar `norm_placement`

@@ -29,7 +29,9 @@ NYSTROM = {
 }
 LUNA = {**HEADS, "dropout_rate": 0.1, "num_slots": 5}
 FAMILY = {
+    "transformer": {**HEADS, "dropout_rate": 0.1},
     "transformer_rope": ROPE,
+    "linear_transformer": HEADS,
     "nystromformer": NYSTROM,
     "cnn": {"kernel_size": 5, "depthwise": True},
     "chordmixer": {},
@@ -153,13 +155,32 @@ def test_attention_in_tiles_and_its_gradients_are_those_of_whole_attention(platf
     assert_equals_whole(partial(attend_in_tiles, platform=platform), heads, mask)
 
 
-def assert_equals_whole(attend, heads, mask):
+def assert_equals_whole(attend, heads, mask, whole=whole_attention):
     outcomes = []
-    for function in (attend, whole_attention):
+    for function in (attend, whole):
         mixed, pulled = jax.vjp(partial(function, mask=mask), *heads)
         outcomes.append((mixed, *pulled(jnp.cos(mixed))))
     for own, reference in zip(*outcomes, strict=True):
         np.testing.assert_allclose(own, reference, rtol=2e-5, atol=2e-6)
+
+
+def whole_causal_attention(query, key, value, mask):
+    """Attend with all weights in memory; zeros where there is nothing to read."""
+    scores = jnp.einsum("blhk,bmhk->bhlm", query, key) / query.shape[-1] ** 0.5
+    seen = jnp.tril(mask[:, None, None] & jnp.ones(scores.shape[-2:], bool))
+    weights = jnp.exp(scores - scores.max(axis=-1, keepdims=True)) * seen
+    total = weights.sum(axis=-1, keepdims=True)
+    return jnp.einsum(
+        "bhlm,bmhk->blhk", weights / jnp.where(total > 0, total, 1), value
+    )
+
+
+@pytest.mark.parametrize("padding", ["last", "first", "gaps"])
+def test_causal_attention_in_tiles_and_its_gradients_are_dense_ones(platform, padding):
+    *heads, mask = heads_and_mask()
+    mask = {"last": mask, "first": mask[:, ::-1], "gaps": some_mask(24)}[padding]
+    attend = partial(attend_in_tiles, platform=platform, causal=True)
+    assert_equals_whole(attend, heads, mask, whole_causal_attention)
 
 
 def test_attention_in_tiles_skips_no_tile_that_one_of_its_heads_reads(monkeypatch):
@@ -172,11 +193,13 @@ def test_attention_in_tiles_skips_no_tile_that_one_of_its_heads_reads(monkeypatc
         assert_equals_whole(partial(attend_in_tiles, platform="gpu"), heads, mask)
 
 
-def test_attention_in_tiles_differentiates_what_it_dropped(platform):
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_in_tiles_differentiates_what_it_dropped(platform, causal):
     *heads, mask = heads_and_mask()
     heads = [x / 3 for x in heads]
     key = dropout_key(jax.random.key(1))
-    attend = partial(attend_in_tiles, mask=mask, dropout_rate=0.5, platform=platform)
+    settings = {"dropout_rate": 0.5, "platform": platform, "causal": causal}
+    attend = partial(attend_in_tiles, mask=mask, **settings)
 
     def mixed(*heads):
         return attend(*map(jnp.asarray, heads), dropout_key=key)
@@ -254,6 +277,55 @@ def test_rotary_attention_is_softmax_of_turned_vectors(num_heads, implementation
 
     expected = out(params, weights(turned(query), turned(key), mask) @ value)
     assert error(run(mixer, params, x, mask), expected) < 2e-6
+
+
+def causal_out(params, scores, value, mask):
+    """Project the values by scores of positions so far, which sum up to 1."""
+    scores = np.tril(scores * np.asarray(mask)[:, None, None])
+    total = scores.sum(-1, keepdims=True)
+    return out(params, scores / np.where(total > 0, total, 1) @ value)
+
+
+@pytest.mark.parametrize("padding", ["last", "first"])
+@pytest.mark.parametrize("name", ["transformer", "linear_transformer"])
+def test_causal_attention_is_dense_attention_to_the_positions_so_far(name, padding):
+    length = 131  # two chunks of linear attention, and three tokens
+    x, mask = some_x(length), some_mask(length)
+    mask = mask if padding == "last" else mask[:, ::-1]
+    mixer, params = made(name, x, mask, causal=True)
+    y = run(mixer, params, x, mask)
+    inner = params["params"].get("MultiHeadDotProductAttention_0")  # Flax's own module
+    params = {"params": inner} if inner else params
+    query, key, value = (heads(params, x, n) for n in ("query", "key", "value"))
+    if name == "transformer":
+        scores = np.exp(query @ key.swapaxes(-1, -2) / np.sqrt(query.shape[-1]))
+    else:
+        query, key = (np.where(z > 0, z + 1, np.exp(z)) for z in (query, key))
+        scores = query @ key.swapaxes(-1, -2)
+    assert error(y, causal_out(params, scores, value, mask)) < 2e-6
+
+
+def test_causal_rotary_attention_is_that_of_the_sequence_cut_after_it():
+    x, mask = some_x(), some_mask()
+    mixer, params = made("transformer_rope", x, mask, causal=True)
+    y = np.asarray(run(mixer, params, x, mask))
+    whole = mixer_class("transformer_rope")(**ROPE)
+    for length in (1, 7, LENGTH):  # the last position reads all there are
+        cut = run(whole, params, x[:, :length], mask[:, :length])
+        real = np.asarray(mask)[:, :length].any(axis=1)  # else it reads nothing
+        assert error(cut[real, -1], y[real, length - 1]) < 2e-6
+
+
+def test_the_kernels_that_are_not_causal_are_told():
+    for implementation in ("cudnn", "xla"):
+        with pytest.raises(ValueError, match="is not causal; take 'tiled'"):
+            made(
+                "transformer_rope",
+                some_x(),
+                some_mask(),
+                implementation=implementation,
+                causal=True,
+            )
 
 
 def test_rotary_attention_knows_distances_and_no_positions():
@@ -389,6 +461,17 @@ def test_the_convolution_sees_its_neighbors_and_no_further(depthwise):
     mixer, params = made("cnn", x, mask, depthwise=depthwise)
     gradient = jax.grad(lambda x: run(mixer, params, x, mask)[0, 9].sum())(x)
     assert np.flatnonzero(np.abs(gradient[0]).max(axis=-1)).tolist() == [*range(7, 12)]
+
+
+@pytest.mark.parametrize("depthwise", [True, False])
+def test_the_causal_convolution_sees_the_positions_before_it(depthwise):
+    x, mask = some_x(), jnp.ones((3, LENGTH), bool)
+    mixer, params = made("cnn", x, mask, depthwise=depthwise, causal=True)
+    gradient = jax.grad(lambda x: run(mixer, params, x, mask)[0, 9].sum())(x)
+    assert np.flatnonzero(np.abs(gradient[0]).max(axis=-1)).tolist() == [*range(5, 10)]
+    centered, _ = made("cnn", x, mask, depthwise=depthwise)
+    moved = run(centered, params, x, mask)[:, :-2]  # the same weights, two later
+    assert error(run(mixer, params, x, mask)[:, 2:], np.asarray(moved)) < 2e-6
 
 
 def test_chordmixer_rolls_the_real_tokens_of_every_row():

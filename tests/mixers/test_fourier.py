@@ -13,6 +13,7 @@ from lra_fnet.mixers import _fourier as fourier
 from lra_fnet.mixers import mixer_class
 from lra_fnet.mixers._fourier import (
     ALGORITHMS,
+    causal_fourier_mix,
     choices,
     chosen_algorithm,
     fourier_mix,
@@ -117,6 +118,67 @@ def test_output_is_even_under_reflection_of_both_axes():
     y = np.asarray(mix(random((1, 19, 23)), "auto"))[0]
     reflected = np.roll(y[::-1, ::-1], (1, 1), axis=(0, 1))
     np.testing.assert_allclose(reflected, y, atol=1e-3)
+
+
+# --- The causal form -----------------------------------------------------------------
+
+causal_mix = jax.jit(causal_fourier_mix)
+
+
+def lower_triangle(x):
+    """The dense matrix without what is above its diagonal, in float64."""
+    n = np.arange(x.shape[-2])
+    fourier = np.exp(-2j * np.pi / len(n) * (n[:, None] * n % len(n)))
+    return (np.tril(fourier) @ np.fft.fft(np.asarray(x, np.float64), axis=-1)).real
+
+
+@pytest.mark.parametrize("width", [8, 23])
+@pytest.mark.parametrize("length", [1, 2, 3, 64, 100, 127, 1009])
+def test_the_causal_form_is_the_lower_triangle_of_the_matrix(length, width):
+    x = random((2, length, width))
+    y, expected = np.asarray(causal_mix(x), np.float64), lower_triangle(x)
+    assert relative_error(y, expected) < 1e-6
+    assert np.abs(y - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+def test_phases_of_the_causal_form_are_exact_at_a_long_prime_length():
+    x = random((1, 4093, 3))
+    assert relative_error(causal_mix(x), lower_triangle(x)) < 1e-6
+
+
+def test_the_last_row_of_the_causal_form_is_that_of_the_whole_transform():
+    x = random((2, 37, 24))
+    assert relative_error(causal_mix(x)[:, -1], published(x)[:, -1]) < 1e-6
+
+
+@pytest.mark.parametrize("shape", FEW_SHAPES)
+def test_the_derivative_of_the_causal_form_is_its_transpose(shape):
+    x, gradient = random(shape), random(shape, seed=1)
+    _, transposed = jax.vjp(causal_mix, x)
+    basis = np.eye(x.size).reshape(x.size, *shape)
+    expected = np.tensordot(lower_triangle(basis), gradient, axes=2).reshape(shape)
+    assert relative_error(transposed(gradient)[0], expected) < 1e-6
+
+
+def test_the_causal_form_of_bfloat16_is_computed_in_more_bits():
+    x = jnp.asarray(random((2, 64, 32)), jnp.bfloat16)
+    y = causal_mix(x)
+    assert y.dtype == jnp.bfloat16
+    exact = lower_triangle(np.asarray(x, np.float32))
+    assert relative_error(np.asarray(y, np.float32), exact) < 2**-8
+
+
+def test_an_empty_batch_in_causal_form_is_empty():
+    y, transposed = jax.vjp(causal_mix, jnp.zeros((0, 7, 5)))
+    assert y.shape == transposed(y)[0].shape == (0, 7, 5)
+
+
+def test_the_mixer_takes_the_causal_form_and_no_algorithm_for_it():
+    x, mask = random((2, 19, 8)), jnp.ones((2, 19), bool)
+    y = mixer_class("fnet")(causal=True).apply({}, x, mask, train=False)
+    assert relative_error(y, lower_triangle(x)) < 1e-6
+    with pytest.raises(ValueError, match="'real_fft', but the causal form has one of"):
+        mixer_class("fnet")(algorithm="real_fft", causal=True)
 
 
 # --- Training ------------------------------------------------------------------------

@@ -172,6 +172,52 @@ class DividesByTheNorm(Sound):
         return x + jnp.where(norm > 0, real / norm, 0)
 
 
+class SoundlyCausal(Sound):
+    """Add the sum over the positions so far."""
+
+    causal: bool = False
+
+    @nn.compact
+    def __call__(self, x, mask, train):
+        real = zero_padding(x, mask)
+        total = real.sum(axis=1, keepdims=True)
+        total = self.summed(real, mask) if self.causal else total
+        return nn.Dense(x.shape[-1], dtype=x.dtype)(x + total.astype(x.dtype))
+
+    def summed(self, real, mask):
+        return real.cumsum(axis=1)
+
+
+class ForgetsToBeCausal(Sound):
+    causal: bool = False
+
+
+class ReadsOneAhead(SoundlyCausal):
+    def summed(self, real, mask):
+        return jnp.roll(real.cumsum(axis=1), -1, axis=1)
+
+
+class CountsTheFuture(SoundlyCausal):
+    def summed(self, real, mask):
+        return real.cumsum(axis=1) / jnp.maximum(mask.sum(axis=1), 1)[:, None, None]
+
+
+class IsDenseIfCausal(SoundlyCausal):
+    def summed(self, real, mask):
+        return jnp.tril(jnp.tanh(real @ real.swapaxes(1, 2))) @ real
+
+
+class LosesItsTypeIfCausal(SoundlyCausal):
+    @nn.compact
+    def __call__(self, x, mask, train):
+        dtype = jnp.float32 if self.causal else x.dtype
+        return nn.Dense(x.shape[-1], dtype=dtype)(x)
+
+
+class IsAlwaysCausal(SoundlyCausal):
+    causal: bool = True
+
+
 class HasNoFormula(nn.Module):
     @nn.compact
     def __call__(self, x, mask, train):
@@ -212,12 +258,30 @@ def test_a_sound_mixer_passes_every_check():
         (LeavesAParameterUnused, contract.every_parameter_learns, "of unused is zero"),
         (HasAnotherDerivative, contract.a_small_step_lowers_the_loss, "lowers it by -"),
         (LooksAtEveryPair, contract.memory_grows_as_the_exponent_says, "exponent is 1"),
+        *(
+            (mixer_type, contract.the_causal_form_reads_no_later_position, words)
+            for mixer_type, words in (
+                (ForgetsToBeCausal, r"y\[\d+\] depends on x\[.*x\[s\] for s <= t only"),
+                (ReadsOneAhead, r"y\[(\d+)\] depends on x\[.*which is later"),
+                (CountsTheFuture, "what comes later changes outputs by"),
+                (IsDenseIfCausal, "in causal form, memory grows .* exponent is 1"),
+                (LosesItsTypeIfCausal, "in causal form, shape .* became float32"),
+                (IsAlwaysCausal, "the default of the field `causal` must be False"),
+            )
+        ),
     ],
 )
 def test_a_broken_property_is_found(mixer_type, check, words):
     trial = contract.make_trial(mixer_type())
     with pytest.raises(contract.Broken, match=words):
         check(trial)
+
+
+def test_a_sound_causal_form_passes_and_none_is_needed():
+    check = contract.the_causal_form_reads_no_later_position
+    assert "of the largest" in check(contract.make_trial(SoundlyCausal()))
+    assert "no causal form" in check(contract.make_trial(Sound()))
+    assert contract.every_hyperparameter_has_a_default(SoundlyCausal) == "none"
 
 
 @pytest.mark.parametrize(

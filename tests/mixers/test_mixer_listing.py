@@ -36,7 +36,8 @@ def test_reasons_are_printed_and_bars_do_not_end_a_cell():
         mixes_padding = "it must, |x|"
         length_bound = "so it is"
 
-    text = listing.table(["padding", "length", "references"], [listing.note(Reasoned)])
+    headers = ["padding", "length", "causal", "references"]
+    text = listing.table(headers, [listing.note(Reasoned)])
     assert r"mixed: it must, \|x\|" in text and "bound: so it is" in text
 
 

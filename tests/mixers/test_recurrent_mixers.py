@@ -102,7 +102,8 @@ def lru_reference(p, x, mask, **_):
     decay = np.exp(-np.exp(p["ssm_log_nu"]) + 1j * np.exp(p["ssm_log_theta"]))
     matrix = complex_of(p["ssm_B"]) * np.exp(p["ssm_log_gain"])
     states = both_ways(lambda h, now: decay * h + now @ matrix, u)
-    y = sum((h @ c).real for h, c in zip(states, complex_of(p["C"]), strict=True))
+    # Where there is no matrix for the future, the form is causal.
+    y = sum((h @ c).real for h, c in zip(states, complex_of(p["C"]), strict=False))
     return glu(dense(p["out"], gelu(y + p["D"] * u)))
 
 
@@ -112,7 +113,8 @@ def s5_reference(p, x, mask, **_):
     decay = np.exp(rates * np.exp(p["ssm_log_step"]))
     matrix = complex_of(p["ssm_B"]) * (decay - 1) / rates
     states = both_ways(lambda h, now: decay * h + now @ matrix, u)
-    y = sum(2 * (h @ c.T).real for h, c in zip(states, complex_of(p["C"]), strict=True))
+    ways = zip(states, complex_of(p["C"]), strict=False)
+    y = sum(2 * (h @ c.T).real for h, c in ways)
     hidden = gelu(y + p["D"] * u)
     return hidden * expit(dense(p["gate"], hidden))
 
@@ -124,12 +126,12 @@ def s4d_reference(p, x, mask, **_):
     gain = (decay - 1) / rates
     past, future = both_ways(lambda h, now: decay * h + gain * now[..., None], u)
     future = np.concatenate([future[:, 1:], 0 * future[:, :1]], axis=1)
-    ways = zip((past, future), complex_of(p["C"]), strict=True)
+    ways = zip((past, future), complex_of(p["C"]), strict=False)
     y = sum(2 * (h * c).sum(-1).real for h, c in ways)
     return glu(dense(p["out"], gelu(y + p["D"] * u)))
 
 
-def mega_reference(p, x, mask, chunk_size, attention_function, **_):
+def mega_reference(p, x, mask, chunk_size, attention_function, causal=False, **_):
     moved = averages(p["ema"], masked(x, mask))
     x, mask = as_float64(x), np.asarray(mask)
     shared = silu(dense(p["shared"], moved))
@@ -138,6 +140,8 @@ def mega_reference(p, x, mask, chunk_size, attention_function, **_):
     position = np.arange(x.shape[1])
     chunk = position // (chunk_size or len(position))
     seen = (chunk[:, None] == chunk) & mask[:, None]
+    if causal:
+        seen = np.tril(seen)
     scores = query @ key.swapaxes(1, 2)
     bias = np.vectorize(lambda gap: distance_bias(p["bias"], gap))
     bias = bias(position[:, None] - position)
@@ -158,7 +162,7 @@ def mega_reference(p, x, mask, chunk_size, attention_function, **_):
 def averages(p, u):
     a, e = expit(p["rate"]), expit(p["damping"])
     ways = []
-    for way in (0, 1):
+    for way in range(len(a)):
         states = both_ways(
             lambda s, now, way=way: (
                 a[way] * p["expansion"][way] * now[..., None]
@@ -167,6 +171,8 @@ def averages(p, u):
             u,
         )[way]
         ways.append((states * p["readout"][way]).sum(-1))
+    if len(ways) == 1:
+        return silu(ways[0] + p["skip"] * u)
     future = np.concatenate([ways[1][:, 1:], 0 * ways[1][:, :1]], axis=1)
     return silu(ways[0] + future + p["skip"] * u)
 
@@ -179,39 +185,49 @@ def distance_bias(bias, gap):
     return (pairs * turns).sum().real + left[4] * right[4]
 
 
-def hyena_reference(p, x, mask, order, **_):
+def hyena_reference(p, x, mask, order, causal=False, **_):
     projected = masked(dense(p["projections"], as_float64(x)), mask)
-    padded = np.pad(projected, ((0, 0), (1, 1), (0, 0)))
     length = x.shape[1]
-    mixed = sum(padded[:, i : i + length] * p["short_kernel"][i] for i in range(3))
+    mixed = short_convolution(projected, p["short_kernel"], causal)
     z, *gates = np.split(mixed, order + 1, axis=-1)
-    for gate, (past, future), skip in zip(
-        gates, hyena_kernels(p, order, length), p["skip"], strict=True
-    ):
+    kernels = hyena_kernels(p, order, length, 1 if causal else 2)
+    for gate, kernel, skip in zip(gates, kernels, p["skip"], strict=True):
         z = masked(z, mask)
-        z = gate * (direct_convolution(z, past, future) + skip * z)
+        z = gate * (direct_convolution(z, *kernel) + skip * z)
     return dense(p["out"], z)
 
 
-def hyena_kernels(p, order, length):
+def short_convolution(x, kernel, causal):
+    """Go over the positions and the weights of the kernel, the last of them at 0."""
+    last = len(kernel) - 1 if causal else (len(kernel) - 1) // 2
+    y = np.zeros_like(x)
+    for n in range(x.shape[1]):
+        for i, weights in enumerate(kernel):
+            if 0 <= n + i - last < x.shape[1]:
+                y[:, n] += weights * x[:, n + i - last]
+    return y
+
+
+def hyena_kernels(p, order, length, ways):
     hidden = position_encoding(length, 4).astype(float)
     for layer in range(2):
         hidden = np.sin(2.0 * dense(p[f"filter_{layer}"], hidden))
-    values = dense(p["filter_out"], hidden).reshape(length, order, 2, WIDTH)
+    values = dense(p["filter_out"], hidden).reshape(length, order, ways, WIDTH)
     windows = decay_windows(length, WIDTH)[:, None, None] / np.sqrt(length)
     return (values * windows).transpose(1, 2, 0, 3)
 
 
-def direct_convolution(z, past, future):
+def direct_convolution(z, past, future=None):
     """Multiply every channel by its Toeplitz matrix."""
     columns = []
+    future = np.zeros_like(past) if future is None else future
     for channel in range(z.shape[-1]):
         row = np.concatenate([past[:1, channel], future[:-1, channel]])
         columns.append(z[..., channel] @ toeplitz(past[:, channel], row).T)
     return np.stack(columns, axis=-1)
 
 
-def retnet_reference(p, x, mask, num_heads, **_):
+def retnet_reference(p, x, mask, num_heads, causal=False, **_):
     u = masked(x, mask)
     query, key, value, gate = (
         np.einsum("bld,dhk->bhlk", u, p[name]["kernel"])
@@ -222,6 +238,7 @@ def retnet_reference(p, x, mask, num_heads, **_):
     query, key = (turned(z, turns) for z in (query, key))
     decay = np.exp(head_log_decays(num_heads).astype(float))[:, None, None]
     weights = decay ** np.abs(position[:, None] - position)
+    weights = np.tril(weights) if causal else weights
     y = (query @ key.swapaxes(2, 3) / np.sqrt(5) * weights) @ value
     y = (y - y.mean(-1, keepdims=True)) / np.sqrt(y.var(-1, keepdims=True) + 1e-6)
     heads = y.transpose(0, 2, 1, 3).reshape(*u.shape[:2], -1)
@@ -236,16 +253,15 @@ def turned(z, turns):
     return np.concatenate([pairs.real, pairs.imag, z[..., 4:]], axis=-1)
 
 
-def mamba2_reference(p, x, mask, num_heads, **_):
+def mamba2_reference(p, x, mask, num_heads, causal=False, **_):
     u = masked(x, mask) @ p["in"]["kernel"]
     inner, state_dim, length = 2 * WIDTH, 5, x.shape[1]
     gate, mixed, steps = np.split(u, [inner, 2 * inner + 2 * state_dim], axis=-1)
-    padded = np.pad(mixed, ((0, 0), (3, 3), (0, 0)))
-    mixed = sum(padded[:, i : i + length] * p["kernel"][i] for i in range(7))
-    mixed = silu(mixed + p["kernel_bias"])
+    assert len(p["kernel"]) == (4 if causal else 7)
+    mixed = silu(short_convolution(mixed, p["kernel"], causal) + p["kernel_bias"])
     u, keys, queries = np.split(mixed, [inner, inner + state_dim], axis=-1)
     u = u.reshape(*u.shape[:2], num_heads, -1)
-    steps = steps.reshape(*steps.shape[:2], 2, num_heads) + p["ssm_step_bias"]
+    steps = steps.reshape(*steps.shape[:2], -1, num_heads) + p["ssm_step_bias"]
     steps = np.log1p(np.exp(steps)) * np.asarray(mask)[..., None, None]
     y = p["D"] * u
     for way, rates in enumerate(np.exp(p["ssm_log_rate"])):
@@ -307,6 +323,8 @@ CASES = [
     ("b2s6", {"num_blocks": WIDTH}),
     ("b2s6", {"chunk_size": 1}),
     ("b2s6", {"chunk_size": 64}),
+    *((name, {"causal": True}) for name in REFERENCES if name != "b2s6"),
+    ("mega", {"causal": True, "attention_function": "laplace"}),
 ]
 
 
@@ -340,6 +358,36 @@ def test_only_hyena_depends_on_how_much_padding_follows(case):
     cut = reference(x[1:2, :length], mask[1:2, :length])[0]
     error = relative_error(y[1, :length], cut)
     assert error > 0.01 if name == "hyena" else error < 5e-6
+
+
+CAUSAL = [name for name, changes in CASES if changes == {"causal": True}]
+
+
+# Hyena counts positions in lengths, so a shorter sequence has another kernel.
+@pytest.mark.parametrize("name", [name for name in CAUSAL if name != "hyena"])
+def test_a_causal_output_is_that_of_the_sequence_cut_after_it(name):
+    mixer = mixer_class(name)(**HYPERPARAMETERS[name], causal=True)
+    x, mask = draw((3, LENGTH, WIDTH)), some_mask()
+    params = jax.jit(mixer.init, static_argnums=3)(jax.random.key(0), x, mask, False)
+    apply = jax.jit(mixer.apply, static_argnums=3)
+    y = np.asarray(apply(params, x, mask, False))
+    for length in (1, 7, 11):  # 7 ends a chunk of mega, and none of the others
+        cut = apply(params, x[:, :length], mask[:, :length], False)
+        assert relative_error(np.asarray(cut), y[:, :length]) < 5e-6
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_a_causal_form_has_no_parameters_of_the_other_direction(name):
+    x, mask = draw((3, LENGTH, WIDTH)), some_mask()
+
+    def size(causal):
+        mixer = mixer_class(name)(**HYPERPARAMETERS[name], causal=causal)
+        init = jax.eval_shape(
+            lambda key: mixer.init(key, x, mask, False), jax.random.key(0)
+        )
+        return sum(leaf.size for leaf in jax.tree.leaves(init))
+
+    assert size(True) == size(False) if name == "retnet" else size(True) < size(False)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
