@@ -28,6 +28,12 @@ def common_config() -> ConfigDict:
     config.hybrid.num_layers = 0  # how many of num_layers
     config.hybrid.layout = "top"  # "bottom", "middle", "mixed" or "top"
 
+    # Decoder: where the answer is a sequence, and not one position's class.
+    config.decoder = ConfigDict()
+    config.decoder.num_layers = 0  # 0: none
+    config.decoder.mixer = "transformer"  # one with a causal form
+    config.decoder.num_heads = 8  # of the attention to what was encoded
+
     # Data: options of the task; see its own file.
     config.data = ConfigDict()
 

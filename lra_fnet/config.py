@@ -81,7 +81,7 @@ def load_config(
     for key, value in changes.items():
         set_key(config, key, value)
     check_ranges(config)
-    layers = config_layers(config)
+    layers = mixers_used(config)
     of_mixers = {section_key(key, layers): value for key, value in of_mixers.items()}
     for name in {*map(section, layers), *(key.split(".")[1] for key in of_mixers)}:
         add_mixer(config, name)
@@ -173,6 +173,12 @@ def config_layers(config: ConfigDict) -> tuple[str, ...]:
     )
 
 
+def mixers_used(config: ConfigDict) -> tuple[str, ...]:
+    """Return the mixers of all layers, of encoder and decoder."""
+    decoder = (config.decoder.mixer,) if config.decoder.num_layers else ()
+    return (*config_layers(config), *decoder)
+
+
 def section(name: str) -> str:
     """Return the key of a mixer's section: dots, as in module names, can be no keys.
 
@@ -226,7 +232,7 @@ def default_values(name: str, common: Mapping[str, Any] | ConfigDict) -> dict[st
 
 def config_mixers(config: ConfigDict) -> dict[str, dict[str, Any]]:
     """Return the hyperparameters of the mixers that the layers use, by name."""
-    names = set(config_layers(config))
+    names = set(mixers_used(config))
     return {name: config.mixers[section(name)].to_dict() for name in names}
 
 
@@ -239,6 +245,8 @@ RANGES: Mapping[str, tuple[float, float | None]] = {
     "seed": (0, 2**32 - 1),  # JAX's keys have no room for more
     "num_seeds": (1, None),
     "hybrid.num_layers": (0, None),
+    "decoder.num_layers": (0, None),
+    "decoder.num_heads": (1, None),
     "encoder.width": (1, None),
     "encoder.mlp_dim": (1, None),
     "encoder.moe_layers": (0, None),
@@ -298,12 +306,7 @@ def check_config(config: ConfigDict) -> None:
             raise ValueError(f"{key} is 1; a score needs >= 2 examples")
     if config.seed + config.num_seeds > 2**32:
         raise ValueError("seed + num_seeds is more than 2^32, the number of seeds")
-    check_choice("train.objective", config.train.objective, OBJECTIVES)
-    if config.train.objective == "causal" and not config.encoder.causal:
-        raise ValueError(
-            "train.objective is 'causal', for which no position may read a later one; "
-            "set encoder.causal to true"
-        )
+    _check_language_model(config)
     _check_pretraining(config)
     for key in POSITIVE:
         if not values[key] > 0:
@@ -318,6 +321,28 @@ def check_config(config: ConfigDict) -> None:
         raise ValueError(
             f"train.micro_batches is {parts}, which does not divide train.batch_size, "
             f"{batch_size}"
+        )
+
+
+def _check_language_model(config: ConfigDict) -> None:
+    """Check that nothing can read what it is to predict; see `check_config`."""
+    check_choice("train.objective", config.train.objective, OBJECTIVES)
+    is_causal, layers = config.train.objective == "causal", config.decoder.num_layers
+    if is_causal and bool(layers) == config.encoder.causal:
+        raise ValueError(
+            f"train.objective is 'causal' with decoder.num_layers={layers} and "
+            f"encoder.causal={config.encoder.causal}; no position may read a later "
+            "one: set encoder.causal to true, or give it a decoder"
+        )
+    if layers and not is_causal:
+        raise ValueError(
+            f"decoder.num_layers is {layers}, and train.objective 'classify' has no "
+            "use for a decoder; set it to 0"
+        )
+    if config.encoder.causal and config.encoder.moe_layers:
+        raise ValueError(
+            "encoder.causal is True and encoder.moe_layers not 0, but experts choose "
+            "among all tokens of a row; set one of them only"
         )
 
 
@@ -355,7 +380,8 @@ def resolve(config: ConfigDict) -> dict[str, Any]:
     """Return the config as plain values, with the mixers its layers use and no other.
 
     A mixer added to the suite does not change the configs of the others; nor do the
-    settings of pre-training, or of another run to begin from, where there is none.
+    settings of pre-training, of a decoder, or of a run to begin from, where there is
+    none.
     """
     plain = json.loads(config.to_json_best_effort())
     del plain["every_mixer"]
@@ -363,6 +389,8 @@ def resolve(config: ConfigDict) -> dict[str, Any]:
         del plain["pretrain"]
     if not config.init.weights:
         del plain["init"]
+    if not config.decoder.num_layers:
+        del plain["decoder"]
     return plain | {"mixers": dict(sorted(config_mixers(config).items()))}
 
 
@@ -376,7 +404,7 @@ def as_config(resolved: Resolved) -> ConfigDict:
     check_keys(resolved)
     mixers = {section(name): values for name, values in resolved["mixers"].items()}
     recipe = recipe_config(resolved["task"], resolved["recipe"]).to_dict()
-    left_out = {name: recipe[name] for name in ("pretrain", "init")}
+    left_out = {name: recipe[name] for name in ("pretrain", "init", "decoder")}
     config = {**left_out, **resolved, "mixers": mixers, "every_mixer": {}}
     locked = ConfigDict(config).lock()
     check_config(locked)
@@ -398,7 +426,8 @@ def check_keys(resolved: Resolved) -> None:
     if pretrain := resolved.get("pretrain"):
         changes["train.num_steps"] = resolved.get("train", {}).get("num_steps", 1)
         changes |= {f"pretrain.{key}": value for key, value in pretrain.items()}
-    changes |= {f"init.{key}": value for key, value in resolved.get("init", {}).items()}
+    for name in ("init", "decoder"):
+        changes |= {f"{name}.{k}": value for k, value in resolved.get(name, {}).items()}
     today = resolve(load_config(task, recipe, changes))
     found, known = dict(_leaves(resolved)), dict(_leaves(today))
     faults = [f"it lacks {key}" for key in sorted(known.keys() - found.keys())]
@@ -565,6 +594,11 @@ def _objective(
 
     if pretraining:
         return partial(Restorer, mask_rate=config.pretrain.mask_rate), restore
+    if task.answer_length and config.train.objective != "causal":
+        raise ValueError(
+            f"the answers of {task.name} are sequences; train.objective=causal alone "
+            "can learn them"
+        )
     if config.train.objective == "classify":
         return Classifier, classify
     if not task.labels_are_next_ids:
@@ -572,7 +606,35 @@ def _objective(
             f"train.objective is 'causal', but labels of {task.name} are not the ids "
             "that follow its inputs; use task=corpus"
         )
-    return Predictor, predict_next
+    objective = partial(predict_next, answer_length=task.answer_length)
+    make = _translator(config, task) if config.decoder.num_layers else Predictor
+    return make, objective
+
+
+def _translator(config: ConfigDict, task: Task) -> Callable[..., Any]:
+    """Return what makes a model with a decoder.
+
+    Raises:
+      ValueError: the task's answers are no sequences, or the decoder's mixer has no
+        causal form.
+    """
+    from lra_fnet.mixers import causal_mixers
+    from lra_fnet.model.decoder import Translator
+
+    if not task.answer_length:
+        raise ValueError(
+            f"decoder.num_layers is {config.decoder.num_layers}, but rows of "
+            f"{task.name} do not end in a sequence that answers; set it to 0"
+        )
+    name = config.decoder.mixer
+    check_choice("decoder.mixer", name, causal_mixers())
+    return partial(
+        Translator,
+        answer_length=task.answer_length,
+        decoder_mixer=_factory(name, config_mixers(config)[name]),
+        decoder_layers=config.decoder.num_layers,
+        decoder_heads=config.decoder.num_heads,
+    )
 
 
 def _make_model(config: ConfigDict, task: Task, make: Callable[..., Any]) -> Any:

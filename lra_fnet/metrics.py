@@ -81,18 +81,37 @@ def classify(
 
 
 def predict_next(
-    found: Prediction, labels: Int[Array, "b"], weight: Float[Array, "b"]
+    found: Prediction,
+    labels: Int[Array, "b"],
+    weight: Float[Array, "b"],
+    answer_length: int = 0,
 ) -> tuple[Sums, Int[Array, "b"]]:
     """Return the sums of a batch and its answers: the objective of language models.
 
-    The loss of a window is the mean over its positions, each predicting the id after
-    it. Its answer is the one of the last position, which has read it whole.
+    The loss of a row is the mean over its positions, each predicting the id after it.
+    Its answer is the one of the last position, which has read it whole.
+
+    Args:
+      found: of the model.
+      labels: what follows the last position.
+      weight: 0 marks rows that only fill the batch.
+      answer_length: if it is not 0, these last positions alone count, and an answer
+        with a wrong id among them is 0, no label. If none is wrong the model would
+        write the same, each id after its own.
     """
-    following = jnp.concatenate([found.inputs[:, 1:], labels[:, None]], axis=1)
-    last, answers = classify(found.logits[:, -1], labels, weight)
-    losses = optax.softmax_cross_entropy_with_integer_labels(found.logits, following)
-    loss = jnp.sum(losses.mean(axis=1) * weight)
-    return Sums(loss, last.correct, last.weight), answers
+    logits, inputs = (each[:, -answer_length:] for each in found)
+    following = jnp.concatenate([inputs[:, 1:], labels[:, None]], axis=1)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, following)
+    chosen = jnp.argmax(logits, axis=-1)
+    answers = chosen[:, -1]
+    if answer_length:
+        answers *= (chosen == following)[:, :-1].all(axis=1)
+    sums = Sums(
+        loss=jnp.sum(losses.mean(axis=1) * weight),
+        correct=jnp.sum((answers == labels) * weight),
+        weight=jnp.sum(weight),
+    )
+    return sums, answers
 
 
 def added_loss(outputs: Any, sown: PyTree) -> Float[Array, ""]:

@@ -67,6 +67,8 @@ class Task:
         strength.
       labels_are_next_ids: a label is the id that follows the inputs, so that every
         position has one, and ids that are rare may be in no split.
+      answer_length: where the answer is a sequence: its ids, of which the label is the
+        last and the others end each row, after a mark. An answer is right if all are.
       validation_is_test: the validation split is the test split, so that selection
         by validation reads the test; a result of such a task is marked.
       verify: recompute what can be, by other means than made it, and compare; returns
@@ -86,6 +88,7 @@ class Task:
     num_documents: int = 1
     pad_id: int | None = 0
     labels_are_next_ids: bool = False
+    answer_length: int = 0
     validation_is_test: bool = False
     verify: Callable[[Splits], str] | None = None
     read_file: Callable[[Path], Iterator[tuple[str, np.ndarray]]] | None = None

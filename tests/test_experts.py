@@ -19,16 +19,18 @@ from lra_fnet.mixers import layer_names, mixer_class
 from lra_fnet.model import (
     Block,
     Classifier,
-    ExpertsMlp,
     Mlp,
     Restorer,
     expert_capacities,
     take_tokens,
 )
+from lra_fnet.model import ExpertsMlp as Experts
 from lra_fnet.step import Program, carry_over, make_mesh
 
 BATCH, LENGTH, WIDTH, HIDDEN = 3, 13, 5, 7
 REAL = (13, 8, 0)  # tokens of each row
+
+ExpertsMlp = partial(Experts, mlp=Mlp)
 
 
 def layer(num_experts=4, capacity=1.0, dropout_rate=0.0, z_loss=1e-4):

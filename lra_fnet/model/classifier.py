@@ -4,20 +4,20 @@
     -> N x (mixer, residual, norm, MLP, residual, norm) -> pool -> dense layers
 
 Two documents are read by the same encoder, one after the other, and compared by the
-dense layers. In pre-training a dense layer per position restores what was hidden.
+dense layers.
 
 b, l, d are batch, length and width throughout; mask is True on real tokens.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Shaped, UInt
+from jaxtyping import Array, Bool, Float, UInt
+
+from lra_fnet.model.experts import ExpertsMlp
 
 MixerFactory = Callable[..., nn.Module]
 ExpertsFactory = Callable[..., nn.Module]
@@ -142,7 +142,7 @@ class Classifier(nn.Module):
         hidden: Bool[Array, "b l"] | None = None,
     ) -> tuple[Float[Array, "b l d"], Bool[Array, "b l"]]:
         """Return a vector for every position, and which are real, hidden or not."""
-        mask = _real_tokens(inputs, self.pad_id)
+        mask = real_tokens(inputs, self.pad_id)
         x = Embedder(
             vocab_size=self.vocab_size,
             inputs=self.inputs,
@@ -165,95 +165,13 @@ class Classifier(nn.Module):
             moe_layers=self.moe_layers,
             experts=partial(
                 ExpertsMlp,
+                mlp=Mlp,
                 num_experts=self.num_experts,
                 capacity=self.expert_capacity,
                 z_loss=self.router_z_loss,
             ),
         )(x, mask, train)
         return x, mask
-
-
-class Restoration(NamedTuple):
-    """What pre-training compares: what was restored, and what was there.
-
-    Attributes:
-      outputs: logits of all ids, or one number, at every position.
-      targets: ids, or their values in [-1, 1] where these are the inputs.
-      hidden: where the encoder could not see the target.
-    """
-
-    outputs: Float[Array, "b *documents l v"]
-    targets: Shaped[Array, "b *documents l"]
-    hidden: Bool[Array, "b *documents l"]
-
-
-class Restorer(Classifier):
-    """Restore hidden positions: the classifier's encoder, and a dense layer on top.
-
-    The masked objective of Amos, Berant and Gupta, Never train from scratch (2023),
-    https://arxiv.org/abs/2310.02980; docs/pretraining.md has the differences.
-
-    Attributes:
-      mask_rate: probability of a real position to be hidden, each by its own draw.
-    """
-
-    mask_rate: float
-
-    @nn.compact
-    def __call__(  # type: ignore[override]
-        self, inputs: UInt[Array, "b *documents l"], train: bool
-    ) -> Restoration:
-        """Hide positions, by the step's key in training and else always the same."""
-        ids = inputs.reshape(-1, inputs.shape[-1])
-        hidden = self._draw(ids, train)
-        x, _ = self._encoded(ids, train, hidden)
-        if self.pool == "cls":  # its slot has moved every id by one
-            x = jnp.roll(x, -1, axis=1)
-        numbers = self.inputs == "values"
-        head = nn.Dense(1 if numbers else self.vocab_size, name="restore")
-        return Restoration(
-            outputs=head(x.astype(jnp.float32)).reshape(*inputs.shape, -1),
-            targets=as_values(inputs, self.vocab_size) if numbers else inputs,
-            hidden=hidden.reshape(inputs.shape),
-        )
-
-    def _draw(self, ids: UInt[Array, "n l"], train: bool) -> Bool[Array, "n l"]:
-        """Return which positions to hide: none that is padding."""
-        key = self.make_rng("dropout") if train else jax.random.key(0)
-        # By content, so that in a validation no batch size matters.
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, ids.sum(1, jnp.uint32))
-        draw = jax.vmap(
-            lambda key: jax.random.bernoulli(key, self.mask_rate, ids[0].shape)
-        )
-        hidden = draw(keys) & _real_tokens(ids, self.pad_id)
-        if self.pool == "cls":  # which the last id makes room for
-            hidden = hidden.at[:, -1].set(False)
-        return hidden
-
-
-class Prediction(NamedTuple):
-    """What a language model is scored by: its logits, and what it has read.
-
-    Attributes:
-      logits: of the id that follows each position.
-      inputs: ids; position t + 1 is what follows position t.
-    """
-
-    logits: Float[Array, "b l c"]
-    inputs: UInt[Array, "b l"]
-
-
-class Predictor(Classifier):
-    """Predict the id after every position: a causal encoder, and a dense layer."""
-
-    @nn.compact
-    def __call__(  # type: ignore[override]
-        self, inputs: UInt[Array, "b l"], train: bool
-    ) -> Prediction:
-        """Return float32 logits at every position."""
-        x, _ = self._encoded(inputs, train)
-        head = nn.Dense(self.num_classes, name="next")
-        return Prediction(head(x.astype(jnp.float32)), inputs)
 
 
 class Embedder(nn.Module):
@@ -440,7 +358,7 @@ def _class_of(mixer: MixerFactory) -> object:
     return getattr(mixer, "func", mixer)
 
 
-def _real_tokens(inputs: UInt[Array, "b l"], pad_id: int | None) -> Bool[Array, "b l"]:
+def real_tokens(inputs: UInt[Array, "b l"], pad_id: int | None) -> Bool[Array, "b l"]:
     """Return the mask: True where an id is not padding.
 
     LRA: masks id 0 in the image tasks too, where it is a black pixel.
@@ -496,104 +414,6 @@ class Mlp(nn.Module):
         x = _block_dense(width, x.dtype)(x)
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         return x.reshape(shape)
-
-
-class ExpertsMlp(nn.Module):
-    """Several MLPs, the experts, each of which takes the tokens that suit it most.
-
-    With p(x) = softmax(W x + b), a probability for each expert, expert e takes those C
-    tokens x of a row that have the largest p(x)[e], and
-
-        y(x) = sum over the experts e that took x of p(x)[e] MLP_e(x)
-
-    which is 0 for a token that nobody took. Padding is never taken, and C counts real
-    tokens: `expert_capacities`. No row depends on another. Where tokens are equal the
-    first is taken.
-
-    Lee-Thorp and Ainslie, Sparse Mixers (2022), https://arxiv.org/abs/2205.12399,
-    section 3, with the routing of Zhou et al., Mixture-of-Experts with Expert Choice
-    Routing (2022), https://arxiv.org/abs/2202.09368, section 3.2. The router is
-    computed in float32, its W starts as N(0, 0.02).
-
-    In training the router's z-loss (Zoph et al., ST-MoE, 2022,
-    https://arxiv.org/abs/2202.08906, equation 5) is sown in the collection "losses":
-    for each row `z_loss` times the mean over its real tokens of logsumexp(W x + b)^2.
-
-    Attributes:
-      mlp_dim: hidden units of each expert.
-      dropout_rate: of each expert, as in Mlp.
-      num_experts: e.
-      capacity: tokens that an expert takes, times real tokens / experts.
-      z_loss: weight of the z-loss.
-    """
-
-    mlp_dim: int
-    dropout_rate: float
-    num_experts: int
-    capacity: float
-    z_loss: float
-
-    @nn.compact
-    def __call__(
-        self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
-    ) -> Float[Array, "b l d"]:
-        """Transform the tokens that experts take, each alone; zero for the rest."""
-        gates, places = take_tokens(self._route(x, mask), mask, self.capacity)
-        rows = jnp.arange(len(x))[:, None]
-        experts = nn.vmap(
-            Mlp,
-            in_axes=(0, None),
-            variable_axes={"params": 0},
-            split_rngs={"params": True, "dropout": True},
-        )(self.mlp_dim, self.dropout_rate, name="experts")
-        y = experts(x[rows, places], train)
-        y = y * gates[..., None].astype(x.dtype)
-        return jnp.zeros_like(x).at[rows, places].add(y)
-
-    def _route(
-        self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"]
-    ) -> Float[Array, "b l e"]:
-        """Return p, and sow the z-loss of every row."""
-        logits = nn.Dense(
-            self.num_experts,
-            dtype=jnp.float32,
-            kernel_init=nn.initializers.normal(0.02),
-            name="router",
-        )(x)
-        if not self.is_initializing():  # it is no parameter
-            z = jax.nn.logsumexp(logits, axis=-1, keepdims=True)
-            self.sow("losses", "z", self.z_loss * masked_mean(z**2, mask)[:, 0])
-        return nn.softmax(logits)
-
-
-def take_tokens(
-    probabilities: Float[Array, "b l e"], mask: Bool[Array, "b l"], capacity: float
-) -> tuple[Float[Array, "e b c"], Int[Array, "e b c"]]:
-    """Return the probabilities and the places of the tokens that each expert takes.
-
-    Where a row has fewer real tokens than others, its last probabilities are 0: these
-    places are not taken.
-    """
-    _, length, num_experts = probabilities.shape
-    capacities = expert_capacities(length, num_experts, capacity)
-    scores = jnp.where(mask, jnp.moveaxis(probabilities, -1, 0), -1.0)
-    gates, places = jax.lax.top_k(scores, int(capacities[-1]))
-    own = jnp.asarray(capacities)[mask.sum(axis=1)]
-    return jnp.where(jnp.arange(capacities[-1]) < own[:, None], gates, 0.0), places
-
-
-def expert_capacities(
-    length: int, num_experts: int, capacity: float
-) -> Int[np.ndarray, "n"]:
-    """Return how many tokens an expert takes of rows with 0 to `length` real ones.
-
-    >>> expert_capacities(8, 4, 1.5).tolist()
-    [0, 1, 1, 2, 2, 2, 3, 3, 3]
-    """
-    real = np.arange(length + 1)
-    # In floating point 10 * 1.1 is a little more than 11, and no reason for 12.
-    shares = np.ceil(real * capacity / num_experts - 1e-9)
-    return np.clip(shares, np.minimum(real, 1), real).astype(np.int32)
 
 
 def _block_dense(features: int, dtype: jnp.dtype) -> nn.Dense:
