@@ -99,11 +99,13 @@ def descent_direction(gradients: optax.Updates) -> optax.Updates:
 
 def _is_decayed(params: optax.Params) -> optax.Params:
     """Tell matrices from biases, normalization scales and state spaces."""
-    return jax.tree.map(
-        lambda p, of_state_space: p.ndim >= 2 and not of_state_space,
-        params,
-        _is_of_state_space(params),
-    )
+
+    def is_decayed(path, p, of_state_space):
+        # Experts have theirs stacked: a matrix has three axes, a bias two.
+        stacked = any(getattr(part, "key", "") == "experts" for part in path)
+        return p.ndim - stacked >= 2 and not of_state_space
+
+    return jax.tree.map_with_path(is_decayed, params, _is_of_state_space(params))
 
 
 def _is_of_state_space(params: optax.Params) -> optax.Params:

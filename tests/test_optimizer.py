@@ -61,6 +61,13 @@ def test_decay_reaches_every_parameter_or_matrices_alone():
     np.testing.assert_array_equal(matrices["bias"], np.zeros(2))
 
 
+def test_stacked_biases_of_experts_are_no_matrices():
+    params = {"experts": {"kernel": jnp.ones((4, 2, 2)), "bias": jnp.ones((4, 2))}}
+    still = jax.tree.map(jnp.zeros_like, params)
+    decayed = update(params, still, weight_decay=0.5, decay_all=False)["experts"]
+    assert decayed["kernel"].all() and not decayed["bias"].any()
+
+
 def test_parameters_of_state_spaces_are_slow_and_not_decayed():
     params = {"mixer": {"ssm_B": jnp.ones((2, 2)), "kernel": jnp.ones((2, 2))}}
     still = jax.tree.map(jnp.zeros_like, params)
