@@ -6,7 +6,12 @@ import json
 import pytest
 
 from lra_fnet.config import as_config, config_hash, default_values, resolve
-from lra_fnet.mixers import installed_mixers, mixer_class
+from lra_fnet.mixers import (
+    causal_mixers,
+    has_causal_form,
+    installed_mixers,
+    mixer_class,
+)
 from tiny_runs import command, environment, run, tiny_config
 
 MIXER = """
@@ -113,3 +118,18 @@ def test_it_trains_and_is_evaluated_again_from_the_command_line(elsewhere, tmp_p
     assert "someones.neighbors" in done.stdout
     again = run(["env", f"PYTHONPATH={path}", *command(workdir, "eval")], data)
     assert "every answer the same" in again.stdout, again.stderr
+
+
+def test_mixers_with_a_field_causal_have_a_causal_form():
+    names = causal_mixers()
+    assert {"fnet", "transformer", "retnet"} <= set(names)
+    assert not {"fnet_gate", "linformer"} & set(names)
+    assert not any(mixer_class(name)().causal for name in names)
+
+
+def test_the_causal_form_of_another_packages_mixer_is_no_hyperparameter(elsewhere):
+    text = MIXER.replace("distance: int = 2", "causal: bool = False")
+    (elsewhere / "someones" / "after.py").write_text(text)
+    assert has_causal_form(mixer_class("someones.after"))
+    assert not has_causal_form(mixer_class("someones.neighbors"))
+    assert default_values("someones.after", {"causal": True}) == {}
