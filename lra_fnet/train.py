@@ -287,10 +287,7 @@ def _with_encoder_of_run(config: ConfigDict, state: TrainState) -> TrainState:
     """
     from lra_fnet.trained.initial import encoder_of  # most runs need none of it
 
-    workdir = Path(config.init.from_run).expanduser()
-    seeds, like = seeds_of(config), state.params
-    params = encoder_of(workdir, config.init.weights, seeds, like)
-    return carry_over(state, params, 0)
+    return carry_over(state, encoder_of(config, state.params), 0)
 
 
 def _take_steps(

@@ -300,6 +300,7 @@ def classifier(num_layers=2, mixer="fnet", mask_rate=None, **options):
         "padding": "keep",
         "pool": "mean",
         "comparison": "concat",
+        "causal": False,
         "moe_layers": 1,
         "num_experts": 4,
         "expert_capacity": 1.0,

@@ -32,9 +32,29 @@ TINY = {
 }
 
 
-def tiny(**changes):
+SORT = {
+    "data.num_train": 2_000,
+    "data.num_validation": 50,
+    "data.num_test": 61,
+    "data.count": 4,
+    "encoder.width": 32,
+    "encoder.mlp_dim": 32,
+    "train.num_steps": 300,
+    "train.eval_every": 300,
+}
+
+
+def tiny(task="corpus", **changes):
     named = {key.replace("__", "."): value for key, value in changes.items()}
-    return load_config("corpus", "quick", TINY | named)
+    return load_config(task, "quick", (SORT if task == "sort" else TINY) | named)
+
+
+def some_model(config):
+    """Return a model, parameters as drawn, and ids for it."""
+    task = make_task(config.task, **config.data)
+    model, shape = make_program(config, task).model, (2, task.max_length)
+    ids = jax.random.randint(jax.random.key(1), shape, 1, 60).astype(jnp.uint8)
+    return model, model.init(jax.random.key(0), ids, train=False), ids
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +84,11 @@ def test_the_loss_of_a_window_is_the_mean_over_what_follows_each_position():
 
 @pytest.mark.parametrize("mixer", ["fnet", "transformer", "s5"])
 def test_no_position_learns_from_a_later_one(mixer):
-    config = tiny(mixer=mixer)
-    model = make_program(config, make_task("corpus", **config.data)).model
-    inputs = jax.random.randint(jax.random.key(1), (1, 32), 1, 200).astype(jnp.uint8)
-    params = model.init(jax.random.key(0), inputs, train=False)["params"]
-    logits = model.apply({"params": params}, inputs, train=False).logits
+    model, params, inputs = some_model(tiny(mixer=mixer))
+    logits = model.apply(params, inputs, train=False).logits
     for cut in (1, 17, 31):
         other = inputs.at[:, cut:].set(7)
-        changed = model.apply({"params": params}, other, train=False).logits
+        changed = model.apply(params, other, train=False).logits
         same = np.abs(changed - logits)[:, :cut].max()
         assert same < 1e-4 < np.abs(changed - logits)[:, cut:].max()
 
@@ -153,3 +170,71 @@ def test_the_step_is_the_same_in_micro_batches():
         states.append(each.train(state, *put, indices, np.int32(1))[0])
     for one, other in zip(*(jax.tree.leaves(s.params) for s in states), strict=True):
         np.testing.assert_allclose(one, other, atol=2e-5)
+
+
+# --- Sequences for sequences: a decoder behind the encoder --------------------------
+
+
+@pytest.mark.parametrize("mixer", ["fnet", "transformer"])
+def test_a_decoder_reads_all_that_is_given_and_no_later_id_of_the_answer(mixer):
+    model, params, inputs = some_model(tiny("sort", mixer=mixer))
+    logits = model.apply(params, inputs, train=False).logits
+    assert logits.shape == (2, 4, 66)
+    for place in range(8):  # four symbols, the mark, three of the answer
+        other = inputs.at[:, place].set(61)
+        change = jnp.abs(model.apply(params, other, train=False).logits - logits)
+        changed = change.max(axis=(0, 2)) > 1e-4
+        assert changed.tolist() == [place < 4 or place - 4 <= t for t in range(4)]
+
+
+def test_an_answer_is_right_if_all_of_it_is():
+    logits = np.full((3, 4, 6), -5.0)
+    inputs = np.array([[5, 1, 2, 3]] * 3)  # of a longer row, the mark and three ids
+    for t, row in enumerate(([1, 2, 3, 4], [1, 3, 3, 4], [1, 2, 3, 3])):
+        logits[t, np.arange(4), row] = 5.0
+    row = jnp.concatenate([jnp.ones((3, 4), int), jnp.asarray(inputs)], axis=1)
+    wide = jnp.concatenate([jnp.zeros((3, 4, 6)), jnp.asarray(logits)], axis=1)
+    labels = jnp.full(3, 4)
+    for found in (Prediction(jnp.asarray(logits), inputs), Prediction(wide, row)):
+        sums, answers = predict_next(found, labels, jnp.ones(3), answer_length=4)
+        assert answers.tolist() == [4, 0, 3]
+        assert float(sums.correct) == 1
+        assert float(sums.loss) == pytest.approx(2 * 10 / 4, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"decoder__num_layers": 0, "encoder__causal": True}]
+)
+def test_it_learns_to_sort_with_a_decoder_and_as_one_causal_stack(
+    changes, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LRA_DATA", str(tmp_path / "data"))
+    config = tiny("sort", mixer="transformer", train__batch_size=64, **changes)
+    result = train_and_evaluate(config, tmp_path / "run")[0]
+    assert result.curves.train[-1].loss < 0.5 * result.curves.train[0].loss
+    assert result.test.accuracy > 0.02  # of 64^4 / 24 orders
+    assert ("decoder" in result.config) is not bool(changes)
+
+
+def test_a_decoder_where_there_is_nothing_to_decode_is_a_clear_error():
+    with pytest.raises(ValueError, match="'classify' has no use for a decoder"):
+        load_config("listops", "quick", {"decoder.num_layers": 1})
+    with pytest.raises(ValueError, match="or give it a decoder"):
+        tiny("sort", encoder__causal=True)
+    with pytest.raises(ValueError, match="or give it a decoder"):
+        tiny("sort", decoder__num_layers=0)
+    config = tiny("corpus", decoder__num_layers=1, encoder__causal=False)
+    with pytest.raises(ValueError, match="rows of corpus do not end in a sequence"):
+        make_program(config, make_task("corpus", **config.data))
+    config = tiny("sort", decoder__mixer="linformer")
+    with pytest.raises(ValueError, match=r"unknown decoder\.mixer 'linformer'"):
+        make_program(config, make_task("sort", **config.data))
+    changes = {"train__objective": "classify", "decoder__num_layers": 0}
+    config = tiny("sort", **changes)
+    with pytest.raises(ValueError, match="answers of sort are sequences"):
+        make_program(config, make_task("sort", **config.data))
+
+
+def test_experts_and_causal_positions_exclude_each_other():
+    with pytest.raises(ValueError, match="experts choose among all tokens"):
+        tiny(encoder__moe_layers=1)

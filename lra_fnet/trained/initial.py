@@ -1,17 +1,21 @@
 """The encoder of one run as the start of another: pre-train once, fine-tune often."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import flax.traverse_util
 import jax
 from jaxtyping import PyTree
+from ml_collections import ConfigDict
 
 from lra_fnet.checkpoint import Checkpoints
+from lra_fnet.config import config_mixers, differences, seeds_of
 from lra_fnet.step import of_encoder
 from lra_fnet.trained.restore import restore
 from lra_fnet.workdir import PRETRAINING, WorkdirError
+
+# What two encoders with equal arrays may still differ in.
+SAME = ("inputs", "positions", "norm_placement")
 
 
 def weights_of(workdir: Path) -> str:
@@ -29,28 +33,28 @@ def weights_of(workdir: Path) -> str:
     return digest[:12]
 
 
-def encoder_of(
-    workdir: Path, weights: str, seeds: Sequence[int], like: PyTree
-) -> PyTree:
-    """Return the encoder that a run has selected, with an axis over seeds in front.
+def encoder_of(config: ConfigDict, like: PyTree) -> PyTree:
+    """Return the encoder of the run to begin from, with an axis over seeds in front.
 
-    Of a run that was pre-trained it is the one before the task, of others the last.
+    Of a run that was pre-trained it is the one before the task, of others the last. A
+    run with one seed serves all seeds, another has to have them.
 
     Args:
-      workdir: of that run.
-      weights: what `weights_of` said when this run was configured.
-      seeds: of this run. A run with one seed serves all, another has to have them.
-      like: parameters of this run, whose encoder it has to fit.
+      config: of the run that begins, with `init.from_run`.
+      like: its parameters, whose encoder has to fit.
 
     Raises:
-      ValueError: it has other seeds, or an encoder of other sizes or mixers.
+      ValueError: the other run has other seeds, or an encoder of other sizes, mixers
+        or settings.
       WorkdirError, CheckpointError: see `restore`, or its weights have changed.
     """
+    workdir, weights = Path(config.init.from_run).expanduser(), config.init.weights
     if (found := weights_of(workdir)) != weights:
         raise WorkdirError(
             f"{workdir} has weights {found}, and this run began from {weights}"
         )
-    run = restore(workdir, pretraining=_is_pretrained(workdir))
+    run, seeds = restore(workdir, _is_pretrained(workdir)), seeds_of(config)
+    _check_same_function(workdir, run.config, config)
     missing = [seed for seed in seeds if seed not in run.seeds]
     if missing and len(run.seeds) > 1:
         raise ValueError(
@@ -59,7 +63,7 @@ def encoder_of(
         )
     rows = [0 if missing else run.seeds.index(seed) for seed in seeds]
     learned = of_encoder(run.best.params)
-    _check_fits(workdir, learned, of_encoder(like))
+    _check_same_shapes(workdir, learned, of_encoder(like))
     return jax.tree.map(lambda leaf: leaf[jax.numpy.array(rows)], learned)
 
 
@@ -67,7 +71,26 @@ def _is_pretrained(workdir: Path) -> bool:
     return (workdir / PRETRAINING).is_dir()
 
 
-def _check_fits(workdir: Path, learned: PyTree, own: PyTree) -> None:
+def _check_same_function(workdir: Path, other: ConfigDict, own: ConfigDict) -> None:
+    """Check that the same parameters would compute the same in both encoders.
+
+    Raises:
+      ValueError: names what differs.
+    """
+    there, here = (
+        {"encoder": {key: each.encoder[key] for key in SAME}}
+        | {"mixers": config_mixers(each)}
+        for each in (other, own)
+    )
+    changed = differences(there, here)
+    changed = [each for each in changed if "dropout_rate: " not in each]
+    if changed:
+        raise ValueError(
+            f"the encoder in {workdir} computes something else: {', '.join(changed)}"
+        )
+
+
+def _check_same_shapes(workdir: Path, learned: PyTree, own: PyTree) -> None:
     """Check that two encoders have the same arrays, seeds aside.
 
     Raises:

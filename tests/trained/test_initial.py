@@ -66,12 +66,11 @@ def test_the_encoder_is_taken_over_to_the_bit_and_the_head_is_new(runs, name):
 
 def test_of_several_seeds_each_run_takes_its_own(runs):
     learned = restore(runs / "two").best.params
-    weights = weights_of(runs / "two")
-    taken = leaves(encoder_of(runs / "two", weights, [5], learned))
+    taken = leaves(encoder_of(begun_from(runs / "two", seed=5), learned))
     for path, array in leaves(of_encoder(learned)).items():
         np.testing.assert_array_equal(taken[path], array[1:])
     with pytest.raises(ValueError, match="has seeds 4, 5, not 0"):
-        encoder_of(runs / "two", weights, [0], learned)
+        encoder_of(begun_from(runs / "two"), learned)
 
 
 def test_a_run_says_what_it_began_from_and_not_where_that_lay(runs, monkeypatch):
@@ -101,8 +100,11 @@ def test_the_hash_is_about_the_weights_and_not_about_their_folder(runs, tmp_path
 def test_an_encoder_that_does_not_fit_is_named_with_both_shapes(runs):
     with pytest.raises(ValueError, match=r"does not fit: .* \(16.*there and \(16, 24"):
         start_of(begun_from(runs / "scratch", encoder__width=24))
-    with pytest.raises(ValueError, match="does not fit: .*mixer.* none there"):
-        start_of(begun_from(runs / "scratch", mixer="linear"))
+    with pytest.raises(ValueError, match="does not fit: .*block_2.* none there"):
+        start_of(begun_from(runs / "scratch", num_layers=3))
+    other = {"mixers.fnet.orthonormal": True, "encoder.norm_placement": "pre"}
+    with pytest.raises(ValueError, match="norm_placement: published -> pre.*False -> "):
+        start_of(begun_from(runs / "scratch", **other))
 
 
 def test_weights_that_have_changed_or_are_not_there_are_refused(runs, tmp_path):
