@@ -33,6 +33,7 @@ help:
 ##   seed=0 seeds=5          five seeds from there, trained together
 ##   source= data=DIR        where examples come from; source=sample: made up, no network
 ##   workdir=DIR             folder of the run; the same command resumes it
+##   init_from=RUN           begin with the encoder of another run
 ##   parity=params           sizes with the base Transformer's number of parameters
 ##   flags="--config.train.num_steps=100"   any key of configs/common.py
 ## make record task=TASK target=PERCENT   seconds that three seeds take to reach it
@@ -41,7 +42,7 @@ train record: .venv/installed-$(accel) $(tfds)
 
 ## make eval workdir=RUN     evaluate a run again; make export: its weights [to=FILE] [seed=]
 ## make predict workdir=RUN file=FILE   answers to a text, expressions, a picture [seed=]
-## make sample workdir=RUN   a language model writes [start= temperature= draw= seed=]
+## make sample workdir=RUN   a language model goes on [start= temperature= draw= seed=]
 export: $(if $(workdir),export-run,export-data)
 eval predict sample export-run: .venv/installed-$(accel)
 	$(call verb,$(subst -run,,$@) $(call given,workdir file to seed start temperature draw))
