@@ -832,8 +832,8 @@ def _remarks(result: Result) -> Iterator[str]:
         )
     if result.config.get("train", {}).get("objective") == "causal":
         yield (
-            f"  {bits_per_byte(result):.3f} bits per byte on the test windows, over "
-            "all their positions; the table is about the byte after a whole window"
+            f"  {bits_per_id(result):.3f} bits per id (of a text: per byte) on the "
+            "test split, over all positions that are predicted"
         )
     yield f"  data: {result.data.source}, checksum {result.data.checksum[:12]}"
     if result.data.source == "sample":
@@ -860,8 +860,8 @@ def _remarks(result: Result) -> Iterator[str]:
         )
 
 
-def bits_per_byte(result: Result) -> float:
-    """Return the test loss of a language model in bits, lower is better."""
+def bits_per_id(result: Result) -> float:
+    """Return the test loss of a language model in bits, per byte of a text."""
     return (result.test.loss or math.nan) / math.log(2)
 
 

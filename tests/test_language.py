@@ -12,10 +12,12 @@ from lra_fnet.__main__ import main
 from lra_fnet.config import load_config, make_program
 from lra_fnet.metrics import predict_next
 from lra_fnet.model import Prediction
-from lra_fnet.result import bits_per_byte, render
+from lra_fnet.report.load import run_row
+from lra_fnet.result import Result, bits_per_id, render
 from lra_fnet.train import train_and_evaluate
 from lra_fnet.trained.sample import sample
 from tasks import make_task
+from tiny_runs import ROOT
 
 pytestmark = pytest.mark.xdist_group("language")  # one process trains for all
 
@@ -99,9 +101,9 @@ def test_a_language_model_learns_more_than_how_frequent_bytes_are(trained):
     counts = np.bincount(splits["train"].inputs.ravel(), minlength=257) + 1
     share = counts / counts.sum()
     unigram = -np.log2(share[splits["test"].inputs]).mean()
-    assert bits_per_byte(result) < unigram - 1
-    assert result.test.loss == pytest.approx(bits_per_byte(result) * math.log(2))
-    assert f"{bits_per_byte(result):.3f} bits per byte" in render(result)
+    assert bits_per_id(result) < unigram - 1
+    assert result.test.loss == pytest.approx(bits_per_id(result) * math.log(2))
+    assert f"{bits_per_id(result):.3f} bits per id" in render(result)
 
 
 def test_the_answers_are_about_the_byte_after_each_window(trained):
@@ -238,3 +240,26 @@ def test_a_decoder_where_there_is_nothing_to_decode_is_a_clear_error():
 def test_experts_and_causal_positions_exclude_each_other():
     with pytest.raises(ValueError, match="experts choose among all tokens"):
         tiny(encoder__moe_layers=1)
+
+
+# --- What is said of the runs that are kept -----------------------------------------
+
+
+def kept_rows(task):
+    """Yield the documentation's lines about the runs of a task."""
+    for path in (ROOT / "results" / task).glob("*/result.json"):
+        result, name = Result.read(path), run_row(path)["row"]
+        low, high = (100 * bound for bound in result.test.interval_95)
+        score = f"{100 * result.test.accuracy:.1f} [{low:.1f} to {high:.1f}]"
+        bits, speed = bits_per_id(result), f"{result.speed.steps_per_second:.1f}"
+        if task == "corpus":
+            yield f"| {name} | {bits:.2f} | {score} | {speed} |"
+        else:
+            yield f"| {name} | {score} | {bits:.3f} | {speed} |"
+
+
+@pytest.mark.parametrize("task", ["corpus", "sort"])
+def test_the_documentation_shows_the_runs_that_are_kept(task):
+    lines = (ROOT / "docs" / "language.md").read_text().splitlines()
+    rows = list(kept_rows(task))
+    assert len(rows) >= 3 and set(rows) <= set(lines)

@@ -189,11 +189,15 @@ def row_name(row: Mapping[str, Any]) -> str:
     >>> row_name({"mixer": "fnet", "config.encoder.moe_layers": 1,
     ...     "config.encoder.num_experts": 4})
     'fnet, 4 experts in 1 layer'
+    >>> row_name({"mixer": "fnet", "config.mixers.fnet.orthonormal": True})
+    'fnet, orthonormal'
     """
     name = row["mixer"]
     if layers := row.get("config.hybrid.num_layers"):
         mixer, layout = (row.get(f"config.hybrid.{key}") for key in ("mixer", "layout"))
         name = f"{name} + {layers} {mixer} ({layout})"
+    if row.get("config.mixers.fnet.orthonormal"):
+        name = f"{name}, orthonormal"
     if layers := row.get("config.encoder.moe_layers"):
         experts = row.get("config.encoder.num_experts")
         name = f"{name}, {experts} experts in {layers} layer{'s' * (layers > 1)}"
