@@ -13,13 +13,16 @@ from jinja2 import TemplateNotFound
 
 from lra_fnet.report import figures
 from lra_fnet.report import page as page_module
+from lra_fnet.report.accuracy import pool
 from lra_fnet.report.figures import Plot, Series, drawn
+from lra_fnet.report.load import load
 from lra_fnet.report.page import (
     markdown,
     read_report,
     tradeoff_panels,
     write_report,
 )
+from lra_fnet.report.statistics import compare
 from lra_fnet.report.tables import as_markdown
 from made_results import made, made_speed, write, write_made, write_speed
 
@@ -331,3 +334,22 @@ def test_the_report_in_the_documentation_is_that_of_the_results_kept(kept):
     figures_shown = {path.name for path in (ROOT / "docs" / "report").glob("*.svg")}
     wanted = {"overview.svg", *(["tradeoff.svg"] if tradeoff_panels(kept) else [])}
     assert figures_shown == wanted, "run make docs"
+
+
+def test_the_documentation_says_what_pretraining_brought_fnet():
+    runs = load([ROOT / "results" / "image"]).runs
+    found, _ = pool(runs[runs["recipe"] == "small"])
+    own, scratch = (
+        next(each.estimate for each in found if each.key[0] == name)
+        for name in ("fnet, pre-trained", "fnet")
+    )
+    difference = compare(scratch, own)
+    text = (ROOT / "docs" / "pretraining.md").read_text()
+    for low, mean, high in (
+        (own.low, own.mean, own.high),
+        (scratch.low, scratch.mean, scratch.high),
+    ):
+        assert f"{100 * mean:.1f} % [{100 * low:.1f} to {100 * high:.1f}]" in text
+    points = (difference.low, difference.difference, difference.high)
+    low, mean, high = (f"{100 * each:.1f}" for each in points)
+    assert f"{mean} points less\n[{low} to {high}], paired" in text
