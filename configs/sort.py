@@ -1,9 +1,9 @@
 """Sort: write 64 symbols in order; an encoder of any mixer, and a decoder.
 
 make task=sort recipe=quick
-    two CPU cores: minutes; see docs/language.md
+    2 minutes while other work ran; all 64 right: FNet 63.1 %, the Transformer 83.9 %
 make task=sort recipe=small
-    more steps
+    four times the steps; not measured here
 make task=sort recipe=lra2020
     the budget of ListOps; there are no published numbers
 make task=sort recipe=strong

@@ -404,7 +404,8 @@ def as_config(resolved: Resolved) -> ConfigDict:
     check_keys(resolved)
     mixers = {section(name): values for name, values in resolved["mixers"].items()}
     recipe = recipe_config(resolved["task"], resolved["recipe"]).to_dict()
-    left_out = {name: recipe[name] for name in ("pretrain", "init", "decoder")}
+    left_out = {name: recipe[name] for name in ("pretrain", "init")}
+    left_out["decoder"] = recipe["decoder"] | {"num_layers": 0}
     config = {**left_out, **resolved, "mixers": mixers, "every_mixer": {}}
     locked = ConfigDict(config).lock()
     check_config(locked)
@@ -426,8 +427,13 @@ def check_keys(resolved: Resolved) -> None:
     if pretrain := resolved.get("pretrain"):
         changes["train.num_steps"] = resolved.get("train", {}).get("num_steps", 1)
         changes |= {f"pretrain.{key}": value for key, value in pretrain.items()}
+    sections = {"decoder": {"num_layers": 0}, **resolved}
     for name in ("init", "decoder"):
-        changes |= {f"{name}.{k}": value for k, value in resolved.get(name, {}).items()}
+        changes |= {f"{name}.{k}": value for k, value in sections.get(name, {}).items()}
+    # What a decoder and the objective go with is checked together.
+    for name, key in (("encoder", "causal"), ("train", "objective")):
+        if key in resolved.get(name, {}):
+            changes[f"{name}.{key}"] = resolved[name][key]
     today = resolve(load_config(task, recipe, changes))
     found, known = dict(_leaves(resolved)), dict(_leaves(today))
     faults = [f"it lacks {key}" for key in sorted(known.keys() - found.keys())]

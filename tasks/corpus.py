@@ -36,6 +36,7 @@ ORDER = 13
 # Raise it with every change that makes other examples from the same texts.
 _VERSION = 1
 _SAMPLE = "sample 1"
+_SAMPLE_HELD_OUT = 100  # most windows of the sample for validation, and for the test
 _NUM_IDS = 0xF5 + 1  # that can be labels: padding, and the bytes below 0xF5
 
 
@@ -60,7 +61,7 @@ def make_task(
         file of any name.
       length: bytes of a window.
       num_train: at most so many windows; 0 is all.
-      num_validation: windows.
+      num_validation: windows; of the sample at most 100.
       num_test: likewise.
 
     Raises:
@@ -71,11 +72,12 @@ def make_task(
     check_range(2, length=length)
     check_range(0, num_train=num_train)
     check_range(1, num_validation=num_validation, num_test=num_test)
+    most = _SAMPLE_HELD_OUT if source == "sample" else max(num_validation, num_test)
     cut = {
         "length": length,
         "num_train": num_train,
-        "num_validation": num_validation,
-        "num_test": num_test,
+        "num_validation": min(num_validation, most),
+        "num_test": min(num_test, most),
     }
     read: Callable[[], Texts] = _sample_texts
     data: Any = _SAMPLE

@@ -216,6 +216,8 @@ def test_it_learns_to_sort_with_a_decoder_and_as_one_causal_stack(
     assert result.curves.train[-1].loss < 0.5 * result.curves.train[0].loss
     assert result.test.accuracy > 0.02  # of 64^4 / 24 orders
     assert ("decoder" in result.config) is not bool(changes)
+    with pytest.raises(ValueError, match="no language model of a text; make task=corp"):
+        list(sample(tmp_path / "run", "a", "", 1.0, 0))
 
 
 def test_a_decoder_where_there_is_nothing_to_decode_is_a_clear_error():

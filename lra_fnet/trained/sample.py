@@ -24,7 +24,7 @@ def sample(
     written yet changes nothing.
 
     Args:
-      workdir: of a run with train.objective=causal.
+      workdir: of a run on a corpus, with train.objective=causal.
       start: what the text begins with.
       seed: of the run, as typed; "" where it has one.
       temperature: logits are divided by it; 0: always the most probable byte.
@@ -36,10 +36,10 @@ def sample(
       WorkdirError, CheckpointError: see `restore`.
     """
     run = restore(workdir)
-    if run.config.train.objective != "causal":
+    if run.config.train.objective != "causal" or run.task.answer_length:
         raise ValueError(
-            f"{workdir} holds no language model, which train.objective=causal makes: "
-            "make task=corpus data=DIR"
+            f"{workdir} holds no language model of a text; make task=corpus data=DIR "
+            "trains one"
         )
     if temperature < 0:
         raise ValueError(f"temperature is {temperature}; it must be >= 0")

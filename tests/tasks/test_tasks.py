@@ -61,7 +61,7 @@ SMALL = {
         "min_length": 20,
         "max_length": 40,
     },
-    "corpus": {"source": "sample", "num_validation": 100, "num_test": 100},
+    "corpus": {"source": "sample"},
     "glue": {"source": "sample"},
     "sort": {"num_train": 300, "num_validation": 50, "num_test": 60, "count": 8},
 }
