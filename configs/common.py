@@ -111,6 +111,10 @@ def common_config() -> ConfigDict:
     return config
 
 
+def keep_listops_budget(config: ConfigDict) -> None:
+    """Keep the sizes and the budget that LRA gives ListOps, for tasks it has not."""
+
+
 def set_quick(config: ConfigDict) -> None:
     """Set what the quick recipes share: a small model and a short schedule."""
     config.encoder.width = 64

@@ -12,7 +12,13 @@ make task=corpus data=DIR recipe=strong
 
 from ml_collections import ConfigDict
 
-from configs.common import apply_recipe, common_config, set_small, set_strong
+from configs.common import (
+    apply_recipe,
+    common_config,
+    keep_listops_budget,
+    set_small,
+    set_strong,
+)
 
 
 def get_config(recipe: str = "lra2020") -> ConfigDict:
@@ -34,12 +40,13 @@ def get_config(recipe: str = "lra2020") -> ConfigDict:
     # FNet's published transform learns how frequent bytes are and no more, alone and
     # below an attention layer: docs/language.md.
     config.every_mixer.orthonormal = True
-    recipes = {"quick": quick, "small": small, "lra2020": lra2020, "strong": strong}
+    recipes = {
+        "quick": quick,
+        "small": small,
+        "lra2020": keep_listops_budget,
+        "strong": strong,
+    }
     return apply_recipe(config, recipe, recipes)
-
-
-def lra2020(config: ConfigDict) -> None:
-    """Keep the sizes and the budget that LRA gives ListOps."""
 
 
 def quick(config: ConfigDict) -> None:

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from configs.common import (
     apply_recipe,
     common_config,
+    keep_listops_budget,
     set_quick_probe,
     set_small_probe,
     set_strong_probe,
@@ -39,14 +40,10 @@ def get_config(recipe: str = "lra2020") -> ConfigDict:
     recipes = {
         "quick": quick,
         "small": set_small_probe,
-        "lra2020": lra2020,
+        "lra2020": keep_listops_budget,
         "strong": set_strong_probe,
     }
     return apply_recipe(config, recipe, recipes)
-
-
-def lra2020(config: ConfigDict) -> None:
-    """Keep the sizes and the budget that LRA gives ListOps."""
 
 
 def quick(config: ConfigDict) -> None:

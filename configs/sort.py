@@ -12,7 +12,13 @@ make task=sort recipe=strong
 
 from ml_collections import ConfigDict
 
-from configs.common import apply_recipe, common_config, set_small, set_strong
+from configs.common import (
+    apply_recipe,
+    common_config,
+    keep_listops_budget,
+    set_small,
+    set_strong,
+)
 
 
 def get_config(recipe: str = "lra2020") -> ConfigDict:
@@ -32,12 +38,13 @@ def get_config(recipe: str = "lra2020") -> ConfigDict:
     config.decoder.num_layers = 2
     config.train.objective = "causal"
     config.every_mixer.orthonormal = True  # FNet's: docs/language.md
-    recipes = {"quick": quick, "small": small, "lra2020": lra2020, "strong": strong}
+    recipes = {
+        "quick": quick,
+        "small": small,
+        "lra2020": keep_listops_budget,
+        "strong": strong,
+    }
     return apply_recipe(config, recipe, recipes)
-
-
-def lra2020(config: ConfigDict) -> None:
-    """Keep the sizes and the budget that LRA gives ListOps."""
 
 
 def quick(config: ConfigDict) -> None:

@@ -24,7 +24,7 @@ from tasks.task import (
     Split,
     Splits,
     Task,
-    check_choice,
+    check_generated,
     check_labels,
     check_range,
     lazily,
@@ -69,10 +69,7 @@ def make_task(
       ValueError: an option is out of its range, or so many pairs need a longer row.
     """
     sizes = {"train": num_train, "validation": num_validation, "test": num_test}
-    check_choice("source", source, ("generated",))
-    check_range(1, num_train=num_train, num_validation=num_validation)
-    check_range(1, num_test=num_test)
-    check_range(0, 2**64 - 1, seed=seed)
+    check_generated(source, seed, sizes)
     check_range(1, NUM_EACH, num_pairs=num_pairs)
     check_range(2 * num_pairs + _TAIL, length=length)
     options = {"seed": seed, "length": length, "num_pairs": num_pairs}

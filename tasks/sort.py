@@ -21,7 +21,7 @@ from tasks.task import (
     Split,
     Splits,
     Task,
-    check_choice,
+    check_generated,
     check_range,
     lazily,
     split_generated,
@@ -62,10 +62,7 @@ def make_task(
       ValueError: an option is out of its range.
     """
     sizes = {"train": num_train, "validation": num_validation, "test": num_test}
-    check_choice("source", source, ("generated",))
-    check_range(1, num_train=num_train, num_validation=num_validation)
-    check_range(1, num_test=num_test)
-    check_range(0, 2**64 - 1, seed=seed)
+    check_generated(source, seed, sizes)
     check_range(2, count=count)
     options = {"seed": seed, "count": count}
     return Task(
