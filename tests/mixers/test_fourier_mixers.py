@@ -235,3 +235,19 @@ def test_the_gate_begins_with_averages_over_past_and_future():
     )
     assert (after > before)[::2].all(), "even channels carry the past forward"
     assert (before > after)[1::2].all(), "odd channels carry the future back"
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_orthonormal_transform_is_the_published_one_over_sqrt_l_d(causal):
+    x = jax.random.normal(jax.random.key(0), (2, 64, 24))
+    mask = jnp.ones((2, 64), bool)
+    published, orthonormal = (
+        mixer_class("fnet")(causal=causal, orthonormal=each).apply(
+            {}, x, mask, train=False
+        )
+        for each in (False, True)
+    )
+    np.testing.assert_allclose(orthonormal * (64 * 24) ** 0.5, published, rtol=1e-5)
+    # Of the real part of a unitary transform half of the energy is left, about; the
+    # causal form has about half of that.
+    assert 0.2 < float(jnp.mean(orthonormal**2)) < 0.6
