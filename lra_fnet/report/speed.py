@@ -94,7 +94,7 @@ class SpeedTable:
         )
         of_mixer = dict(iter(measured.groupby("mixer")))
         rows = [
-            [*row, verdict(of_mixer[row[0]])]
+            [*row, verdict(of_mixer[row[0]], measured["length"].nunique())]
             for row in table.rows
             if row[0] in of_mixer
         ]
@@ -209,18 +209,19 @@ def _training(row: Any) -> str:
     return f"{_number(row.steps_per_second)}{batch}{_ratio(row, row.speed_up)}"
 
 
-def verdict(rows: pd.DataFrame) -> str:
+def verdict(rows: pd.DataFrame, num_lengths: int) -> str:
     """Say at which lengths FNet is faster than a mixer, and at which slower.
 
     Args:
       rows: of one mixer, with the range of FNet's speed-up.
+      num_lengths: at which any mixer was measured; at all of them needs no saying.
     """
     rows = rows.sort_values("length")
     faster = rows.loc[rows[f"{IN_TURNS}.low"].astype(float) > 1, "length"]
     slower = rows.loc[rows[f"{IN_TURNS}.high"].astype(float) < 1, "length"]
     said = {"faster": faster, "slower": slower}
     parts = [
-        word if len(lengths) == len(rows) else f"{word} at {_lengths(lengths)}"
+        word if len(lengths) == num_lengths else f"{word} at {_lengths(lengths)}"
         for word, lengths in said.items()
         if len(lengths)
     ]

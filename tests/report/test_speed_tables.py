@@ -89,6 +89,7 @@ def test_fnet_is_faster_or_slower_only_where_every_round_says_so(tmp_path):
         ("cnn", 1024, in_turns(0.9, 1.0, 1.25)),
         ("cnn", 2048, in_turns(1.25, 1.5, 1.75)),
         ("s5", 512, in_turns(0.9, 1.5, 1.75)),
+        *(("lru", length, in_turns(1.1, 1.2, 1.3)) for length in (512, 1024, 2048)),
     ):
         write_speed(tmp_path, made_speed(mixer, length, 1.0, fnet_speed_up=spread))
     (found,) = read_report([tmp_path]).speeds
@@ -99,10 +100,10 @@ def test_fnet_is_faster_or_slower_only_where_every_round_says_so(tmp_path):
         f"2{TIMES} [1.5 to 2.5]",
         f"3{TIMES} [2.5 to 3.25]",
         DASH,
-        "faster",
+        "faster at 512, 1,024",  # and not measured at 2,048
     ]
     assert rows["cnn"][-1] == "faster at 2,048, slower at 512"
-    assert rows["s5"][-1] == "neither"
+    assert rows["s5"][-1] == "neither" and rows["lru"][-1] == "faster"
 
 
 def test_a_measurement_of_nothing_is_a_dash_and_no_division(tmp_path):
