@@ -353,3 +353,30 @@ def test_the_documentation_says_what_pretraining_brought_fnet():
     points = (difference.low, difference.difference, difference.high)
     low, mean, high = (f"{100 * each:.1f}" for each in points)
     assert f"{mean} points less\n[{low} to {high}], paired" in text
+
+
+def test_the_documentation_shows_what_beginning_from_a_restorer_brought():
+    text = (ROOT / "docs" / "pretraining.md").read_text()
+    tuned = load([ROOT / "results" / "text-256"]).runs
+    restored = load([ROOT / "results" / "corpus-restored"]).runs
+    found, _ = pool(tuned)
+    of_row = {each.key[0]: each for each in found}
+    for row in ("fnet, orthonormal", "transformer"):
+        begun = next(each for name, each in of_row.items() if f"{row}, from" in name)
+        (before,) = restored[restored["mixer"] == row.split(",")[0]].to_dict("records")
+        share = before["pretraining.validation.accuracy"]
+        cells = [row, f"{100 * share:.1f}", *map(interval, (begun, of_row[row]))]
+        speed = begun.mean("speed.steps_per_second")
+        assert f"| {' | '.join(cells)} | {speed:.1f} |" in text
+        lost = compare(of_row[row].estimate, begun.estimate)
+        points = [
+            f"{100 * each:.1f}" for each in (lost.difference, lost.low, lost.high)
+        ]
+        assert re.search(rf"{points[0]}( points)?\s\[{points[1]} to {points[2]}", text)
+
+
+def interval(found):
+    low, mean, high = (
+        f"{100 * getattr(found.estimate, name):.1f}" for name in ("low", "mean", "high")
+    )
+    return f"{mean} [{low} to {high}]"
