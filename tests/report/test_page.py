@@ -380,3 +380,21 @@ def interval(found):
         f"{100 * getattr(found.estimate, name):.1f}" for name in ("low", "mean", "high")
     )
     return f"{mean} [{low} to {high}]"
+
+
+def test_the_documentation_says_what_experts_brought_fnet():
+    runs = load([ROOT / "results" / "listops"]).runs
+    found, _ = pool(runs[runs["recipe"] == "quick"])
+    of_row = {each.key[0]: each for each in found}
+    own, plain = of_row["fnet, 4 experts in 1 layer"], of_row["fnet"]
+    change = compare(own.estimate, plain.estimate)
+    points = [100 * each for each in (change.difference, change.low, change.high)]
+    steps = [each.mean("flops.train_step") for each in (own, plain)]
+    text = " ".join((ROOT / "docs" / "experts.md").read_text().split())
+    for said in (
+        *(interval(each).replace(" [", " % [", 1) for each in (own, plain)),
+        "{:.1f} points [{:.1f} to {:+.1f}]".format(*points),
+        *(f"{each.get('parameters'):,}" for each in (own, plain)),
+        f"{100 * (steps[0] / steps[1] - 1):.1f} % more operations",
+    ):
+        assert said in text
