@@ -3,7 +3,7 @@
 make task=image recipe=quick
     two CPU cores: 4 minutes; FNet 32.2 % (1 seed), pixels as numbers
 make task=image recipe=small
-    all data thrice, 17 minutes while other work ran; FNet 44.9 % (1 seed)
+    all data thrice, 9 to 20 minutes while other work ran; FNet 44.9 % (3 seeds)
 make task=image recipe=lra2020
     the released budget, 35,000 steps; published: FNet 38.67 %, Transformer 42.44 %
 make task=image recipe=strong

@@ -63,3 +63,18 @@ def test_a_claim_is_measured_from_start_to_end(tmp_path, monkeypatch, capsys):
     (folder,) = (tmp_path / "runs" / "record").iterdir()
     kept = json.loads((folder / "record.json").read_text())
     assert len(kept["seconds"]) == 3 and min(kept["seconds"]) > 1
+
+
+def test_the_documentation_shows_the_records_that_are_kept():
+    lines = (ROOT / "docs" / "records.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("| 20")]
+    kept = [json.loads(p.read_text()) for p in (ROOT / "results/records").glob("*")]
+    assert len(kept) == len(rows) > 0
+    for found in kept:
+        seconds = found["seconds"]
+        spread = f"{min(seconds):.0f} to {max(seconds):.0f}"
+        score = f"{found['mean']:.2f} [{found['low']:.2f}, {found['high']:.2f}]"
+        said = f"{sum(seconds) / len(seconds):.0f} ({spread}) | {score} |"
+        (row,) = [row for row in rows if found["command"] in row]
+        assert said in row and f"| {found['p']:.4f} |" in row
+        assert found["p"] < ALPHA and found["mean"] > found["target"]
