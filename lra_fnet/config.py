@@ -432,8 +432,9 @@ def check_keys(resolved: Resolved) -> None:
         changes |= {f"{name}.{k}": value for k, value in sections.get(name, {}).items()}
     # What a decoder and the objective go with is checked together.
     for name, key in (("encoder", "causal"), ("train", "objective")):
-        if key in resolved.get(name, {}):
-            changes[f"{name}.{key}"] = resolved[name][key]
+        values = resolved.get(name)
+        if isinstance(values, Mapping) and key in values:
+            changes[f"{name}.{key}"] = values[key]
     today = resolve(load_config(task, recipe, changes))
     found, known = dict(_leaves(resolved)), dict(_leaves(today))
     faults = [f"it lacks {key}" for key in sorted(known.keys() - found.keys())]
