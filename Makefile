@@ -88,8 +88,9 @@ compile: .venv-$(if $(filter h100,$(accel)),cuda13,tpu)/installed
 ## make smoke                two steps of every mixer on every task [tasks= mixers=]
 smoke: .venv/installed-$(accel) ; @tools/smoke.sh "$(tasks)" "$(mixers)"
 ## make test                 lint, types and tests, offline; make test-all: slow ones, too
+# A file is one process, in which its tests share runs, data and compiled programs.
 test test-all: lint .venv/installed-data
-	$(python) -m pytest $(if $(filter test,$@),-m "not slow") --numprocesses=auto --maxprocesses=4 --dist=loadgroup
+	$(python) -m pytest $(if $(filter test,$@),-m "not slow") --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 ## make lint, format, size (lines of code), lock, clean
 lint: .venv/installed-dev

@@ -26,9 +26,6 @@ from lra_fnet.hosts import (
 from lra_fnet.step import make_mesh
 from tiny_runs import command, environment, result_of, run, wait_for_step
 
-# One process for all of them: they share the data and a finished run.
-pytestmark = pytest.mark.xdist_group("hosts")
-
 RUN = {"num_layers": 1, "train__num_steps": 120, "train__eval_every": 60}
 ON_CPU = {"JAX_PLATFORMS": "cpu"}  # two processes cannot share one accelerator
 SECONDS = 200  # more than any of it takes; a pair that hangs fails the test

@@ -19,8 +19,6 @@ from lra_fnet.trained.sample import sample
 from tasks import make_task
 from tiny_runs import ROOT
 
-pytestmark = pytest.mark.xdist_group("language")  # one process trains for all
-
 TINY = {
     "data.source": "sample",
     "data.length": 32,

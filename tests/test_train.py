@@ -29,9 +29,6 @@ from tiny_runs import (
     wait_for_step,
 )
 
-# One process for all of them: they share a finished run.
-pytestmark = pytest.mark.xdist_group("train")
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

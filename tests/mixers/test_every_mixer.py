@@ -32,10 +32,7 @@ def trial_of(name):
     return contract.make_trial(mixer_class(name)())
 
 
-# Those of one mixer in one process, which compiles it once.
-of_every_mixer = pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.xdist_group(n)) for n in NAMES]
-)
+of_every_mixer = pytest.mark.parametrize("name", NAMES)
 
 
 @of_every_mixer

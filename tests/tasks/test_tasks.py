@@ -23,9 +23,6 @@ from tasks import (
 from tasks.checks import check_splits
 from tiny_runs import ROOT
 
-# One process for all of them: they share the prepared data.
-pytestmark = pytest.mark.xdist_group("tasks")
-
 NAMES = task_names()
 # The smallest data of every task that no network is needed for.
 SMALL = {

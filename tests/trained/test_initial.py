@@ -16,8 +16,6 @@ from lra_fnet.workdir import WorkdirError
 from tasks import make_task
 from tiny_runs import TINY, tiny_config
 
-pytestmark = pytest.mark.xdist_group("initial")  # one process trains for all
-
 SHORT = {"train__num_steps": 20, "train__eval_every": 10}
 MASKED = {"pretrain__objective": "masked", "pretrain__num_steps": 10}
 

@@ -22,8 +22,6 @@ from tasks.listops import decode
 from tasks.sources.folder import gray
 from tiny_runs import tiny_config
 
-pytestmark = pytest.mark.xdist_group("trained")  # one process trains for all
-
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
