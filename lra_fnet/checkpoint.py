@@ -59,21 +59,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Return the steps of the complete checkpoints, newest first."""
-        names = [path.stem for path in self._folder.glob(f"*{SUFFIX}")]
-        return sorted(map(int, names), reverse=True)
-
-    @classmethod
-    def newest_digest(cls, workdir: Path) -> str:
-        """Return the sha256 of the newest checkpoint's arrays; "" where there is none.
-
-        Nothing but that is read, and nothing written.
-        """
-        files = (workdir / FOLDER).glob(f"*{SUFFIX}")
-        newest = max(files, key=lambda path: int(path.stem), default=None)
-        if newest is None:
-            return ""
-        with newest.open("rb") as file:
-            return file.read(DIGEST_BYTES).hex()
+        return _steps_in(self._folder)
 
     def save(self, step: int, snapshot: Snapshot) -> None:
         """Copy the snapshot to the host and start writing it.
@@ -170,6 +156,23 @@ class Checkpoints:
         if hashlib.sha256(payload).digest() != digest:
             raise ValueError("sha256 differs")
         return payload
+
+
+def newest_digest(workdir: Path) -> str:
+    """Return the sha256 of the newest checkpoint's arrays; "" where there is none.
+
+    Nothing but that is read, and nothing written.
+    """
+    folder = workdir / FOLDER
+    for step in _steps_in(folder)[:1]:
+        with (folder / f"{step}{SUFFIX}").open("rb") as file:
+            return file.read(DIGEST_BYTES).hex()
+    return ""
+
+
+def _steps_in(folder: Path) -> list[int]:
+    """Return the steps of the complete checkpoints in a folder, newest first."""
+    return sorted((int(p.stem) for p in folder.glob(f"*{SUFFIX}")), reverse=True)
 
 
 def _without_keys(snapshot: Snapshot) -> Snapshot:

@@ -862,7 +862,8 @@ def _remarks(result: Result) -> Iterator[str]:
 
 def bits_per_id(result: Result) -> float:
     """Return the test loss of a language model in bits, per byte of a text."""
-    return (result.test.loss or math.nan) / math.log(2)
+    loss = math.nan if result.test.loss is None else result.test.loss
+    return loss / math.log(2)
 
 
 def is_above_chance(result: Result) -> bool:

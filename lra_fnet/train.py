@@ -71,7 +71,7 @@ from lra_fnet.step import (
     carry_over,
     keep_best,
 )
-from lra_fnet.workdir import PRETRAINING, FolderLock, WorkdirError, claim
+from lra_fnet.workdir import PRETRAINING_FOLDER, FolderLock, WorkdirError, claim
 from tasks import DataError, make_task
 
 SECONDS_PER_CALL = 1.0  # where the number of steps is chosen by it
@@ -146,7 +146,7 @@ def _train_and_evaluate(
     pretraining = None
     if step < config.pretrain.num_steps:
         restorer = make_program(config, task, pretraining=True)
-        pretraining = begin(BEFORE, restorer, workdir / PRETRAINING)
+        pretraining = begin(BEFORE, restorer, workdir / PRETRAINING_FOLDER)
         step = pretraining.step
     log = stack.enter_context(
         Logbook(workdir, step, num_steps, config.run.tensorboard)
@@ -274,9 +274,10 @@ def _begin(
     restored = checkpoints.restore(like=Snapshot(state, best))
     if restored:
         return Phase(prefix, program, checkpoints, restored.state, restored.best)
+    phase = Phase(prefix, program, checkpoints, state, best)
     if config.init.from_run:
-        state = _with_encoder_of_run(config, state)
-    return Phase(prefix, program, checkpoints, state, Best.before_training(state))
+        return phase.start_from(_with_encoder_of_run(config, state))
+    return phase
 
 
 def _with_encoder_of_run(config: ConfigDict, state: TrainState) -> TrainState:

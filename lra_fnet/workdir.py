@@ -11,7 +11,9 @@ from typing import IO, Any
 
 from lra_fnet.config import config_hash, differences, placeless, with_todays_keys
 
-PRETRAINING = "pretraining"  # folder of a run's first steps, if it was pre-trained
+PRETRAINING_FOLDER = (
+    "pretraining"  # folder of a run's first steps, if it was pre-trained
+)
 CONFIG_FILE = "config.json"
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.sources.folder import given
 from tasks.task import (
     DataError,
     Split,
@@ -27,6 +28,7 @@ from tasks.task import (
     lazily,
     split_generated,
 )
+from tasks.text import encode
 
 Texts = Iterator[tuple[Path, bytes]]  # each with its file, for error messages
 
@@ -103,12 +105,7 @@ def _texts(directory: str) -> Texts:
       ValueError: no folder is named.
       DataError: there is none, or no text in it.
     """
-    if not directory:
-        raise ValueError(
-            "source='folder' needs directory, a folder with files *.txt, or one file: "
-            "data=DIR"
-        )
-    path = Path(directory).expanduser()
+    path = given(directory, "a folder with files *.txt, or one file: data=DIR")
     files = [path] if path.is_file() else sorted(path.rglob("*.txt"))
     if not files:
         raise DataError(f"there is no file *.txt in {path}, and it is no file itself")
@@ -179,11 +176,6 @@ def in_canonical_order(texts: Texts) -> bytes:
             ) from error
         found[hashlib.sha256(text).digest()] = text
     return b"\n".join(found[key] for key in sorted(found) if found[key])
-
-
-def encode(text: bytes) -> np.ndarray:
-    """Return the ids, uint8 (n,), of a text in UTF-8."""
-    return np.frombuffer(text, np.uint8) + np.uint8(1)
 
 
 def decode(ids: np.ndarray) -> bytes:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tasks.sources.folder import given
 from tasks.sources.papers import write_ids
 from tasks.sources.release import describe_file
 from tasks.task import DataError, Split, Task, check_choice, check_range, lazily
@@ -125,12 +126,7 @@ def _find(directory: str, form: Form) -> dict[str, Path]:
       ValueError: no folder is named.
       DataError: a file is not there.
     """
-    if not directory:
-        raise ValueError(
-            f"source='folder' needs directory, {form.folder} or the folder above it: "
-            "data=DIR"
-        )
-    path = Path(directory).expanduser()
+    path = given(directory, f"{form.folder} or the folder above it: data=DIR")
     folder = path / form.folder if (path / form.folder).is_dir() else path
     files = {"train": folder / "train.tsv", "dev": folder / form.dev}
     for file in files.values():

@@ -8,11 +8,11 @@ import jax
 from jaxtyping import PyTree
 from ml_collections import ConfigDict
 
-from lra_fnet.checkpoint import Checkpoints
+from lra_fnet.checkpoint import newest_digest
 from lra_fnet.config import config_mixers, differences, seeds_of
 from lra_fnet.step import of_encoder
 from lra_fnet.trained.restore import restore
-from lra_fnet.workdir import PRETRAINING, WorkdirError
+from lra_fnet.workdir import PRETRAINING_FOLDER, WorkdirError
 
 # What two encoders with equal arrays may still differ in.
 SAME = ("inputs", "positions", "norm_placement")
@@ -24,8 +24,8 @@ def weights_of(workdir: Path) -> str:
     Raises:
       WorkdirError: there is no run, or it has no checkpoint.
     """
-    folder = workdir / PRETRAINING if _is_pretrained(workdir) else workdir
-    digest = Checkpoints.newest_digest(folder)
+    folder = workdir / PRETRAINING_FOLDER if _is_pretrained(workdir) else workdir
+    digest = newest_digest(folder)
     if not digest:
         raise WorkdirError(
             f"init.from_run is {workdir}, where there is no checkpoint of a run"
@@ -68,7 +68,7 @@ def encoder_of(config: ConfigDict, like: PyTree) -> PyTree:
 
 
 def _is_pretrained(workdir: Path) -> bool:
-    return (workdir / PRETRAINING).is_dir()
+    return (workdir / PRETRAINING_FOLDER).is_dir()
 
 
 def _check_same_function(workdir: Path, other: ConfigDict, own: ConfigDict) -> None:

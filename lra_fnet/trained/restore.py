@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from lra_fnet.checkpoint import Checkpoints, Snapshot
 from lra_fnet.config import as_config, make_program, seeds_of, task_facts
 from lra_fnet.step import Best, Program
-from lra_fnet.workdir import CONFIG_FILE, PRETRAINING, WorkdirError, read_claim
+from lra_fnet.workdir import CONFIG_FILE, PRETRAINING_FOLDER, WorkdirError, read_claim
 from tasks import Task
 
 
@@ -77,7 +77,9 @@ def restore(workdir: Path, pretraining: bool = False) -> Trained:
     documents = (task.num_documents,) if task.num_documents > 1 else ()
     inputs = jnp.zeros((1, *documents, task.max_length), jnp.uint8)
     state = program.init(jnp.array(seeds_of(config)), inputs)
-    with Checkpoints(workdir / PRETRAINING if pretraining else workdir) as checkpoints:
+    with Checkpoints(
+        workdir / PRETRAINING_FOLDER if pretraining else workdir
+    ) as checkpoints:
         snapshot = checkpoints.restore(Snapshot(state, Best.before_training(state)))
     if snapshot is None:
         raise WorkdirError(f"no checkpoint in {workdir}: train first")

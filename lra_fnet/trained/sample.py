@@ -12,7 +12,8 @@ from jaxtyping import Array, Float, Int, PyTree, UInt
 
 from lra_fnet.step import Program
 from lra_fnet.trained.restore import restore
-from tasks.corpus import decode, encode
+from tasks.corpus import decode
+from tasks.text import encode
 
 
 def sample(

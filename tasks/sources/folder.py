@@ -30,14 +30,18 @@ _ARCHIVE_ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 _AGAIN = "unpack or download the data again"
 
 
-def given(directory: str) -> Path:
+def given(directory: str, wanted: str = "the folder or the archive") -> Path:
     """Return the folder or archive that the option directory names.
+
+    Args:
+      directory: as typed.
+      wanted: what it should be, for the message.
 
     Raises:
       ValueError: it is empty.
     """
     if not directory:
-        raise ValueError("source='folder' needs directory, the folder or the archive")
+        raise ValueError(f"source='folder' needs directory, {wanted}")
     return Path(directory).expanduser()
 
 
