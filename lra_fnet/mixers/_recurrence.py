@@ -1,4 +1,4 @@
-"""Linear recurrences h_t = a_t h_{t-1} + x_t, all steps at once by a parallel scan."""
+"""Linear recurrences h_t = a_t h_{t-1} + x_t, in the way that suits the device."""
 
 from functools import partial
 
@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Inexact
+
+from lra_fnet.hardware import target
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -15,21 +17,41 @@ def linear_recurrence(
     """Return every state h_t = decay_t h_{t-1} + inputs_t, beginning with h = 0.
 
     Time is axis 1; `reverse` runs from the last step to the first. An axis of decay
-    may be 1 where it does not vary. Work O(l), depth O(log l).
+    may be 1 where it does not vary. Work O(l); depth O(l) on CPUs, which take one step
+    after the other, and O(log l) elsewhere, by a parallel scan.
 
     >>> linear_recurrence(jnp.full((1, 1), 0.5), jnp.ones((1, 3)), False)
     Array([[1.  , 1.5 , 1.75]], dtype=float32)
     """
-    return _scan(decay, inputs, reverse)
+    return _states(decay, inputs, reverse, target().platform)
 
 
 # Compiled as one: step by step, outside a compiled function, it takes ten times longer.
-@partial(jax.jit, static_argnames="reverse")
-def _scan(decay: Array, inputs: Array, reverse: bool) -> Array:
-    """Compose the maps from each state to the next in a tree."""
+@partial(jax.jit, static_argnames=("reverse", "platform"))
+def _states(decay: Array, inputs: Array, reverse: bool, platform: str) -> Array:
+    """Return every state.
+
+    A few cores do no two steps at once, and the tree of a parallel scan, which reads
+    and writes several times as much, takes them two to three times as long.
+    """
     shape = (decay.shape[0], inputs.shape[1], *decay.shape[2:])
-    pairs = (jnp.broadcast_to(decay, shape), inputs)
-    return jax.lax.associative_scan(_compose, pairs, reverse=reverse, axis=1)[1]
+    if platform != "cpu":
+        pairs = (jnp.broadcast_to(decay, shape), inputs)
+        scan = jax.lax.associative_scan
+        return scan(_compose, pairs, reverse=reverse, axis=1)[1]
+
+    def step(number: Array, so_far: tuple[Array, Array]) -> tuple[Array, Array]:
+        """Write the next state over the inputs of its step."""
+        state, states = so_far
+        time = shape[1] - 1 - number if reverse else number
+        row = decay[:, 0]
+        if decay.shape[1] > 1:
+            row = jax.lax.dynamic_index_in_dim(decay, time, 1, keepdims=False)
+        state = row * state + jax.lax.dynamic_index_in_dim(states, time, 1, False)
+        return state, jax.lax.dynamic_update_index_in_dim(states, state, time, 1)
+
+    start = jnp.zeros_like(inputs[:, 0]), inputs
+    return jax.lax.fori_loop(0, shape[1], step, start)[1]
 
 
 def _compose(
