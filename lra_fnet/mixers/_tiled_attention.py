@@ -247,9 +247,9 @@ def _turned(matrix):
 def _turned_product(weights, values):
     """Return weights^T values.
 
-    On CPUs, where there is one head at a time, as (values^T weights)^T: XLA multiplies a
-    large transposed matrix at less than a third of the speed, and without the barriers
-    it would do so.
+    On CPUs, where there is one head at a time, as (values^T weights)^T: XLA multiplies
+    a large transposed matrix at less than a third of the speed, and would do so
+    without the barriers.
     """
     if weights.ndim > 2:
         return _product(_turned(weights), values)
