@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 # 2**28, a training call of the Transformer needs 4.2, 4.5 and 7.5 GiB of an H100 on
 # Path-X, and attention of 8 x 2,000 tokens with 8 heads of 64 channels takes 11, 18 and
 # 15 ms of a TPU v5e, derivative included; in one piece 17. No time is measured.
-MOST_WEIGHTS = 2**20
+MOST_WEIGHTS = 2**19
 MOST_WEIGHTS_ELSEWHERE = 2**24
 FEWEST_KEYS = 32  # of a tile; numbers without such a divisor are taken whole
 LOWEST = jnp.finfo(jnp.float32).min  # the logit of padding
@@ -78,7 +78,7 @@ def tile_for(platform: str, num_heads: int, num_queries: int, num_keys: int) -> 
     most weights allow. Both numbers divide what there is.
 
     >>> tile_for("cpu", 256, 2000, 2000)
-    Tile(heads=1, keys=500)
+    Tile(heads=1, keys=250)
     >>> tile_for("gpu", 256, 2000, 2000), tile_for("gpu", 128, 16384, 16384)
     (Tile(heads=4, keys=2000), Tile(heads=1, keys=1024))
     """
