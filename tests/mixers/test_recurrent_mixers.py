@@ -4,11 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import Mesh
 from scipy.linalg import toeplitz
 from scipy.special import erf, expit
 
+from lra_fnet.hardware import tracing_for
 from lra_fnet.mixers import mixer_class
-from lra_fnet.mixers._convolution import exponential_sum
+from lra_fnet.mixers._convolution import depthwise_conv, exponential_sum
 from lra_fnet.mixers._recurrence import linear_recurrence
 from lra_fnet.mixers.hyena import decay_windows, position_encoding
 from lra_fnet.mixers.mega import laplace
@@ -390,8 +392,16 @@ def test_a_causal_form_has_no_parameters_of_the_other_direction(name):
     assert size(True) == size(False) if name == "retnet" else size(True) < size(False)
 
 
+@pytest.fixture(params=["cpu", "gpu"])
+def for_platform(request):
+    """Have what is traced choose as for a platform, which may be absent here."""
+    device = type("Device", (), {"platform": request.param, "process_index": 0})
+    with tracing_for(Mesh(np.array([device()]), ("data",))):
+        yield
+
+
 @pytest.mark.parametrize("reverse", [False, True])
-def test_recurrence_and_its_derivatives_equal_a_loop(reverse):
+def test_recurrence_and_its_derivatives_equal_a_loop(reverse, for_platform):
     decay = jax.lax.complex(draw((3, 7, 5)), draw((3, 7, 5), 1)) / 2
     inputs = jax.lax.complex(draw((3, 7, 5), 2), draw((3, 7, 5), 3))
 
@@ -416,6 +426,25 @@ def test_recurrence_and_its_derivatives_equal_a_loop(reverse):
         to_part = to_wide.sum(axes, keepdims=True)
         np.testing.assert_allclose(derivative(gradient)[0], to_part, atol=1e-4)
         np.testing.assert_allclose(derivative(gradient)[1], to_inputs, atol=1e-5)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("taps", [1, 4, 5])
+def test_convolution_and_its_derivatives_equal_products_with_a_matrix(
+    taps, causal, for_platform
+):
+    x, kernel, gradient = draw((2, 9, 3)), draw((taps, 3), 1), draw((2, 9, 3), 2)
+    before = taps - 1 if causal else (taps - 1) // 2
+
+    def by_matrix(x, kernel):
+        bands = [jnp.eye(9, k=i - before)[..., None] * kernel[i] for i in range(taps)]
+        return jnp.einsum("nmd,bmd->bnd", sum(bands), x, precision="highest")
+
+    expected, transposed = jax.vjp(by_matrix, x, kernel)
+    measured, derivative = jax.vjp(lambda *a: depthwise_conv(*a, causal), x, kernel)
+    np.testing.assert_allclose(measured, expected, atol=1e-5)
+    for own, of_matrix in zip(derivative(gradient), transposed(gradient), strict=True):
+        np.testing.assert_allclose(own, of_matrix, atol=1e-5)
 
 
 @pytest.mark.parametrize("length", [1, 2, 9, 1009])
