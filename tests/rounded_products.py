@@ -5,7 +5,7 @@ whose numbers have 7 bits behind the leading one, and an NVIDIA GPU in TF32, 10 
 Here a CPU rounds the operands of products and convolutions likewise, and leaves alone
 those that ask for more than the default:
 
-    ROUNDED_TO=7 python -m pytest -p rounded_products tests/test_model.py
+    ROUNDED_TO=7 python -m pytest -p rounded_products tests/model/test_classifier.py
 """
 
 import os

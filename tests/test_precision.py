@@ -65,7 +65,7 @@ def test_an_unknown_precision_is_refused_with_the_choices():
 BITS = {"bfloat16": "7", "TF32": "10"}
 # Tests of formulas to a few units of float32's last place.
 EXACT = [
-    "test_model.py::test_fnet_block_equals_the_published_one_in_float64",
+    "model/test_classifier.py::test_fnet_block_equals_the_published_one_in_float64",
     "test_step.py::test_the_first_steps_are_the_golden_ones",
     "test_step.py::test_a_seed_among_several_equals_the_seed_alone",
     "mixers/test_attention_mixers.py::"

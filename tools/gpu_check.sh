@@ -17,7 +17,7 @@ python=${PYTHON:-.venv/bin/python}
 recipe=${RECIPE:-lra2020}
 mixers=${MIXERS-fnet transformer transformer_rope linear_transformer performer}
 runs=${RUNS-listops:fnet:3 listops:transformer:3 pathfinder:fnet:1}
-tests=${TESTS:-tests/mixers tests/speed tests/test_model.py tests/test_step.py}
+tests=${TESTS:-tests/mixers tests/speed tests/model/test_classifier.py tests/test_step.py}
 cd "$(dirname "$0")/.." || exit 1
 python=$(command -v "$python" | xargs -r realpath -s)
 [ -n "$python" ] || { echo "PYTHON is no program; make .venv/installed-cuda13"; exit 1; }
