@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from lra_fnet.mixers._blocks import join_chunks, split_chunks
+from lra_fnet.mixers._products import pair_products, turned_product, weighted_sums
 from lra_fnet.mixers._recurrence import delayed, linear_recurrence
 
 CHUNK_SIZE = 64  # tokens whose pairs are computed one by one; changes no result
@@ -54,10 +55,8 @@ def attention_weights(
 
     Where the mask has none the weights are equal, and finite.
     """
-    scores = jnp.einsum(
-        "blhk,bmhk->bhlm", query, key, preferred_element_type=jnp.float32
-    )
-    scores = scores * query.shape[-1] ** -0.5
+    query, key = (jnp.swapaxes(x, 1, 2) for x in (query, key))
+    scores = pair_products(query, key) * query.shape[-1] ** -0.5
     lowest = jnp.finfo(jnp.float32).min
     return jax.nn.softmax(jnp.where(mask[:, None, None], scores, lowest), axis=-1)
 
@@ -66,7 +65,8 @@ def weighted_values(
     weights: Float[Array, "b h l m"], value: Float[Array, "b m h k"]
 ) -> Float[Array, "b l h k"]:
     """Return for every query the sum of values by its weights, in their dtype."""
-    return jnp.einsum("bhlm,bmhk->blhk", weights.astype(value.dtype), value)
+    heads = weighted_sums(weights.astype(value.dtype), jnp.swapaxes(value, 1, 2))
+    return jnp.swapaxes(heads, 1, 2).astype(value.dtype)
 
 
 def kernel_attention(
@@ -79,10 +79,11 @@ def kernel_attention(
     Keys and values are summed once for all queries: cost O(l h m k). Keys of zeros
     count for nothing; a query that meets no other reads zeros.
     """
-    summary = jnp.einsum("blhm,blhk->bhmk", key, value)
-    total = jnp.einsum("blhm,bhm->blh", query, key.sum(axis=1))
-    heads = jnp.einsum("blhm,bhmk->blhk", query, summary)
-    return heads / jnp.where(total > 0, total, 1)[..., None]
+    query, key, value = (jnp.swapaxes(x, 1, 2) for x in (query, key, value))
+    summary = turned_product(key, value).astype(value.dtype)
+    total = query @ key.sum(axis=2)[..., None]
+    heads = weighted_sums(query, summary) / jnp.where(total > 0, total, 1)
+    return jnp.swapaxes(heads, 1, 2).astype(value.dtype)
 
 
 def causal_kernel_attention(

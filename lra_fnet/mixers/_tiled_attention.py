@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from lra_fnet.mixers._products import product, turned, turned_product
+
 # Most weights of a tile. On CPUs what a processor's cache holds. Elsewhere enough to
 # keep a device busy, and a small part of its memory. Compiled with 2**24, 2**26 and
 # 2**28, a training call of the Transformer needs 4.2, 4.5 and 7.5 GiB of an H100 on
@@ -124,7 +126,7 @@ def _forward(rate, size, causal, query, key, value, mask, dropout_key):
         shrunk = jnp.exp(highest - new_highest)
         total = total * shrunk + weights.sum(axis=-1, keepdims=True)
         weights *= _kept(rate, dropout_key, number, weights.shape)
-        mixed = mixed * shrunk + _product(weights.astype(value.dtype), value)
+        mixed = mixed * shrunk + product(weights.astype(value.dtype), value)
         return (mixed, new_highest, total), None
 
     column = (*query.shape[:-1], 1)
@@ -157,11 +159,11 @@ def _backward(rate, size, causal, saved, gradient):
         scores = _scores(query, key, mask, number if causal else None)
         weights = jnp.exp(scores - log_total)
         kept = _kept(rate, dropout_key, number, weights.shape)
-        by_score = weights * (kept * _product(of_scores, _turned(value)) - mean)
+        by_score = weights * (kept * product(of_scores, turned(value)) - mean)
         by_score = by_score.astype(query.dtype)
-        by_value = _turned_product((kept * weights).astype(value.dtype), of_values)
-        by_query = by_query + _product(by_score, key)
-        return by_query, (_turned_product(by_score, query), by_value)
+        by_value = turned_product((kept * weights).astype(value.dtype), of_values)
+        by_query = by_query + product(by_score, key)
+        return by_query, (turned_product(by_score, query), by_value)
 
     def leave(by_query, tile):
         return by_query, tuple(_zeros(x.shape) for x in tile[1:3])
@@ -230,7 +232,7 @@ def _scores(query, key, mask, causal_tile):
     Causal attention gives padding and the future no weight at all: among equal weights
     the future would have some.
     """
-    scores, mask = _product(query, _turned(key)), mask[..., None, :]
+    scores, mask = product(query, turned(key)), mask[..., None, :]
     if causal_tile is None:
         return jnp.where(mask, scores, LOWEST)
     size = key.shape[-2]
@@ -239,29 +241,6 @@ def _scores(query, key, mask, causal_tile):
     return jnp.where(mask & is_past, scores, -jnp.inf)
 
 
-def _turned(matrix):
-    """Return the transposed matrix, or matrices."""
-    return jnp.swapaxes(matrix, -1, -2)
-
-
-def _turned_product(weights, values):
-    """Return weights^T values.
-
-    On CPUs, where there is one head at a time, as (values^T weights)^T: XLA multiplies
-    a large transposed matrix at less than a third of the speed, and would do so
-    without the barriers.
-    """
-    if weights.ndim > 2:
-        return _product(_turned(weights), values)
-    as_written = jax.lax.optimization_barrier
-    return _turned(as_written(_product(as_written(_turned(values)), weights)))
-
-
 def _zeros(shape):
     """Return zeros in float32, also where JAX's default is wider."""
     return jnp.zeros(shape, jnp.float32)
-
-
-def _product(a, b):
-    """Multiply matrices and add up in float32."""
-    return jnp.matmul(a, b, preferred_element_type=jnp.float32)

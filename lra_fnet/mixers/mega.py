@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 from lra_fnet.mixers._attention import rotated
 from lra_fnet.mixers._blocks import join_chunks, split_chunks
 from lra_fnet.mixers._convolution import exponential_sum, long_convolution
+from lra_fnet.mixers._products import pair_products, weighted_sums
 from lra_fnet.model import zero_padding
 
 ATTENTION_FUNCTIONS = ("softmax", "laplace")
@@ -80,16 +81,15 @@ class Mixer(nn.Module):
         size = min(self.chunk_size or length, length)
         parts = (*self._query_and_key(moved), value, mask)
         query, key, value, mask = (split_chunks(part, size) for part in parts)
-        scores = jnp.einsum(
-            "bciz,bcjz->bcij", query, key, preferred_element_type=jnp.float32
-        )
+        scores = pair_products(query, key)
         keys = mask[:, :, None]
         if self.causal:
             keys = keys & jnp.tril(jnp.ones((size, size), bool))
         weights = self._weights(scores, keys)
         dropout = nn.Dropout(self.dropout_rate, deterministic=not train)
         weights = dropout(weights).astype(value.dtype)
-        return join_chunks(jnp.einsum("bcij,bcjv->bciv", weights, value), length)
+        heads = weighted_sums(weights, value).astype(value.dtype)
+        return join_chunks(heads, length)
 
     def _query_and_key(
         self, moved: Float[Array, "b l d"]

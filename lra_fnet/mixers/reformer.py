@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from lra_fnet.mixers._attention import from_heads, to_heads
 from lra_fnet.mixers._blocks import NOT_ALLOWED, masked_softmax, with_neighbors
+from lra_fnet.mixers._products import pair_products, weighted_sums
 from lra_fnet.mixers._seeds import layer_seed
 
 ONESELF = -1e5  # what is added to the score of a token with itself (appendix A)
@@ -140,7 +141,7 @@ def read_rounds(tokens: Tokens, chunk_size: int, dropout: nn.Dropout) -> Reading
     allowed = _same(bucket, with_neighbors(bucket)) & around.real[:, :, None]
     scores = jnp.where(allowed, pair_scores(own, around, chunk_size), NOT_ALLOWED)
     weights = dropout(masked_softmax(scores)).astype(tokens.value.dtype)
-    heads = jnp.einsum("cnqm,cnmk->cnqk", weights, around.value)
+    heads = weighted_sums(weights, around.value).astype(weights.dtype)
     reading = Reading(heads, jax.nn.logsumexp(scores, axis=-1))
     return jax.tree.map(
         lambda x: _taken(x.reshape(*place.shape, *x.shape[3:]), place), reading
@@ -154,10 +155,7 @@ def pair_scores(
 
     Several rounds add up; that way each key counts once.
     """
-    scores = jnp.einsum(
-        "cnqk,cnmk->cnqm", own.query, around.key, preferred_element_type=jnp.float32
-    )
-    scores = scores * own.query.shape[-1] ** -0.5
+    scores = pair_products(own.query, around.key) * own.query.shape[-1] ** -0.5
     count = jnp.zeros_like(scores)
     for i in range(own.bucket.shape[-1]):
         chunks = (x.place[..., i] // chunk_size for x in (own, around))

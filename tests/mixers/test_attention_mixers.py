@@ -12,6 +12,7 @@ from jax.test_util import check_grads
 
 from lra_fnet.dropout import dropout_key
 from lra_fnet.mixers import _tiled_attention, mixer_class
+from lra_fnet.mixers._products import pair_products, weighted_sums
 from lra_fnet.mixers._tiled_attention import Tile, attend_in_tiles, tile_for
 from lra_fnet.mixers.chordmixer import chord_offsets
 from lra_fnet.mixers.nystromformer import pseudoinverse, segment_means
@@ -259,6 +260,34 @@ def test_a_tile_divides_heads_and_keys_and_its_weights_are_bounded(num_heads, le
         assert num_heads % heads == 0 and length % keys == 0
         assert heads * keys * length <= most
     assert heads == 1 or keys == length
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_products_of_attention_and_their_derivatives_are_those_of_jax(
+    for_platform, dtype
+):
+    def draw(*shape):
+        values = np.random.default_rng(shape).normal(size=(2, 3, *shape))
+        return jnp.asarray(values, jnp.float32).astype(dtype)
+
+    def result_and_derivatives(formula, *factors):
+        result, derivative = jax.vjp(lambda *x: jnp.einsum(formula, *x), *factors)
+        return result, *derivative(ahead.astype(result.dtype))
+
+    tolerance = 1e-5 if dtype == "float32" else 2e-2
+    cases = {
+        pair_products: ("...qk,...mk->...qm", draw(7, 4), draw(5, 4), draw(7, 5)),
+        weighted_sums: ("...qm,...mk->...qk", draw(7, 5), draw(5, 4), draw(7, 4)),
+    }
+    for function, (formula, *factors, ahead) in cases.items():
+        result, derivative = jax.vjp(function, *factors)
+        assert result.dtype == jnp.float32
+        own = result, *derivative(ahead.astype(jnp.float32))
+        expected = result_and_derivatives(formula, *factors)
+        assert [x.dtype for x in own[1:]] == [dtype] * 2
+        for one, other in zip(own, expected, strict=True):
+            one, other = (np.asarray(x, np.float64) for x in (one, other))
+            np.testing.assert_allclose(one, other, tolerance, tolerance)
 
 
 @pytest.mark.parametrize("implementation", ["auto", "xla"])

@@ -4,11 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh
 from scipy.linalg import toeplitz
 from scipy.special import erf, expit
 
-from lra_fnet.hardware import tracing_for
 from lra_fnet.mixers import mixer_class
 from lra_fnet.mixers._convolution import depthwise_conv, exponential_sum
 from lra_fnet.mixers._recurrence import linear_recurrence
@@ -390,14 +388,6 @@ def test_a_causal_form_has_no_parameters_of_the_other_direction(name):
         return sum(leaf.size for leaf in jax.tree.leaves(init))
 
     assert size(True) == size(False) if name == "retnet" else size(True) < size(False)
-
-
-@pytest.fixture(params=["cpu", "gpu"])
-def for_platform(request):
-    """Have what is traced choose as for a platform, which may be absent here."""
-    device = type("Device", (), {"platform": request.param, "process_index": 0})
-    with tracing_for(Mesh(np.array([device()]), ("data",))):
-        yield
 
 
 @pytest.mark.parametrize("reverse", [False, True])
