@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from lra_fnet.mixers._attention import from_heads, to_heads
+from lra_fnet.mixers._products import pair_products, weighted_sums
 from lra_fnet.model import zero_padding
 
 
@@ -48,12 +49,10 @@ class Mixer(nn.Module):
         total = jnp.einsum("hij,bj->bih", weights, mask.astype(jnp.float32))
         # One pattern of dropped weights for the batch, as there is one of weights.
         weights = nn.Dropout(self.dropout_rate, deterministic=not train)(weights)
-        heads = jnp.einsum(
-            "hij,bjhk->bihk",
-            weights.astype(x.dtype),
-            value,
-            preferred_element_type=jnp.float32,
-        )
+        columns = value.transpose(2, 1, 0, 3)  # h j b k: one matrix for the batch
+        shape = (*columns.shape[:2], -1)
+        sums = weighted_sums(weights.astype(x.dtype), columns.reshape(shape))
+        heads = sums.reshape(columns.shape).transpose(2, 1, 0, 3)
         heads = heads / jnp.where(total > 0, total, 1)[..., None]
         return from_heads(heads.astype(x.dtype), x.shape[-1])
 
@@ -65,4 +64,4 @@ class Mixer(nn.Module):
         init = nn.initializers.normal(self.rank**-0.25)
         shape = (self.num_heads, length, self.rank)
         left, right = (self.param(name, init, shape) for name in ("left", "right"))
-        return jnp.einsum("hir,hjr->hij", left, right)
+        return pair_products(left, right)
