@@ -15,6 +15,7 @@ from lra_fnet.metrics import restore
 from lra_fnet.mixers import mixer_class
 from lra_fnet.model import Classifier, Restorer
 from lra_fnet.step import Best, DeviceSplit, Program, carry_over, keep_best, make_mesh
+from tiny_runs import MODEL_CHOICES
 
 NUM_EXAMPLES, LENGTH, BATCH = 40, 13, 8
 
@@ -39,28 +40,15 @@ def make_program(
         "fnet": mixer_class("fnet"),
         "transformer": partial(mixer_class("transformer"), 2, 0, dropout_rate),
     }
-    defaults = {
+    defaults = MODEL_CHOICES | {
         "mixers": (mixers[mixer],) * 2,
         "num_classes": 3,
         "vocab_size": 7,
         "pad_id": 0,
-        "num_documents": 1,
-        "inputs": "tokens",
         "width": 16,
         "mlp_dim": 24,
         "dropout_rate": dropout_rate,
-        "positions": "sinusoid",
-        "norm_placement": "published",
-        "padding": "keep",
         "pool": "cls",
-        "causal": False,
-        "comparison": "concat",
-        "moe_layers": 0,
-        "num_experts": 4,
-        "expert_capacity": 1.0,
-        "router_z_loss": 1e-4,
-        "dtype": "float32",
-        "precision": "highest",
     }
     model = Classifier(**defaults | options)
     if mask_rate:

@@ -5,14 +5,35 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from lra_fnet.config import load_config
+from lra_fnet.report.load import run_row
+from lra_fnet.result import Result
 
 ROOT = Path(__file__).parent.parent
+
+# Fields of a Classifier that have no default; its mixers, sizes and reading are each
+# test's own.
+MODEL_CHOICES = {
+    "num_documents": 1,
+    "inputs": "tokens",
+    "positions": "sinusoid",
+    "norm_placement": "published",
+    "padding": "keep",
+    "causal": False,
+    "comparison": "concat",
+    "moe_layers": 0,
+    "num_experts": 4,
+    "expert_capacity": 1.0,
+    "router_z_loss": 1e-4,
+    "dtype": "float32",
+    "precision": "highest",
+}
 
 # A model of a few thousand parameters, and expressions of 6 to 39 tokens.
 TINY = {
@@ -32,6 +53,15 @@ TINY = {
     "run.checkpoint_every": 5,
     "run.eval_batch_size": 16,
 }
+
+
+def kept_runs(task) -> Iterator[tuple[Result, str, str]]:
+    """Yield the results of a task in results/, each with its row's name and score."""
+    for path in (ROOT / "results" / task).glob("*/result.json"):
+        result = Result.read(path)
+        low, high = (100 * bound for bound in result.test.interval_95)
+        score = f"{100 * result.test.accuracy:.1f} [{low:.1f} to {high:.1f}]"
+        yield result, run_row(path)["row"], score
 
 
 def tiny_config(**overrides) -> ConfigDict:

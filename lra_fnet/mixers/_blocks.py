@@ -67,11 +67,6 @@ def attend(
     return jnp.moveaxis(mixed.astype(query.dtype), 1, 3)
 
 
-def masked_softmax(scores: Float[Array, "*rows m"]) -> Float[Array, "*rows m"]:
-    """Return the softmax over the last axis, exactly 0 at scores NOT_ALLOWED."""
-    return jnp.where(scores > NOT_ALLOWED, jax.nn.softmax(scores, axis=-1), 0)
-
-
 def with_neighbors(blocks: Shaped[Array, "b n w ..."]) -> Shaped[Array, "b n 3*w ..."]:
     """Put the block before and the block after beside each; zeros beyond the ends.
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from lra_fnet.mixers._attention import from_heads, to_heads
-from lra_fnet.mixers._blocks import NOT_ALLOWED, masked_softmax, with_neighbors
+from lra_fnet.mixers._blocks import NOT_ALLOWED, with_neighbors
 from lra_fnet.mixers._products import pair_products, weighted_sums
 from lra_fnet.mixers._seeds import layer_seed
 
@@ -140,7 +140,8 @@ def read_rounds(tokens: Tokens, chunk_size: int, dropout: nn.Dropout) -> Reading
     bucket = _chunks(bucket, order, chunk_size)
     allowed = _same(bucket, with_neighbors(bucket)) & around.real[:, :, None]
     scores = jnp.where(allowed, pair_scores(own, around, chunk_size), NOT_ALLOWED)
-    weights = dropout(masked_softmax(scores)).astype(tokens.value.dtype)
+    weights = jnp.where(allowed, jax.nn.softmax(scores, axis=-1), 0)
+    weights = dropout(weights).astype(tokens.value.dtype)
     heads = weighted_sums(weights, around.value).astype(weights.dtype)
     reading = Reading(heads, jax.nn.logsumexp(scores, axis=-1))
     return jax.tree.map(

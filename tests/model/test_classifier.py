@@ -22,6 +22,7 @@ from lra_fnet.model import (
     masked_mean,
     sinusoid_positions,
 )
+from tiny_runs import MODEL_CHOICES
 
 LENGTH, WIDTH, CLASSES = 19, 23, 5
 FNET = mixer_class("fnet")
@@ -29,28 +30,15 @@ TRANSFORMER = partial(mixer_class("transformer"), 1, 0, 0.1)
 
 
 def classifier(**options):
-    defaults = {
+    defaults = MODEL_CHOICES | {
         "mixers": (FNET, FNET),
         "num_classes": CLASSES,
         "vocab_size": 11,
         "pad_id": 0,
-        "num_documents": 1,
-        "inputs": "tokens",
         "width": WIDTH,
         "mlp_dim": 29,
         "dropout_rate": 0.1,
-        "positions": "sinusoid",
-        "norm_placement": "published",
-        "padding": "keep",
         "pool": "mean",
-        "causal": False,
-        "comparison": "concat",
-        "moe_layers": 0,
-        "num_experts": 4,
-        "expert_capacity": 1.0,
-        "router_z_loss": 1e-4,
-        "dtype": "float32",
-        "precision": "highest",
     }
     return Classifier(**defaults | options)
 

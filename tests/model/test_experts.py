@@ -26,6 +26,7 @@ from lra_fnet.model import (
 )
 from lra_fnet.model import ExpertsMlp as Experts
 from lra_fnet.step import Program, carry_over, make_mesh
+from tiny_runs import MODEL_CHOICES
 
 BATCH, LENGTH, WIDTH, HIDDEN = 3, 13, 5, 7
 REAL = (13, 8, 0)  # tokens of each row
@@ -285,28 +286,16 @@ def test_every_parameter_has_a_gradient(z_loss):
 
 
 def classifier(num_layers=2, mixer="fnet", mask_rate=None, **options):
-    defaults = {
+    defaults = MODEL_CHOICES | {
         "mixers": (mixer_class(mixer),) * num_layers,
         "num_classes": 3,
         "vocab_size": 11,
         "pad_id": 0,
-        "num_documents": 1,
-        "inputs": "tokens",
         "width": 16,
         "mlp_dim": 24,
         "dropout_rate": 0.0,
-        "positions": "sinusoid",
-        "norm_placement": "published",
-        "padding": "keep",
         "pool": "mean",
-        "comparison": "concat",
-        "causal": False,
         "moe_layers": 1,
-        "num_experts": 4,
-        "expert_capacity": 1.0,
-        "router_z_loss": 1e-4,
-        "dtype": "float32",
-        "precision": "highest",
     }
     values = defaults | options
     return (

@@ -12,12 +12,11 @@ from lra_fnet.__main__ import main
 from lra_fnet.config import load_config, make_program
 from lra_fnet.metrics import predict_next
 from lra_fnet.model import Prediction
-from lra_fnet.report.load import run_row
-from lra_fnet.result import Result, bits_per_id, render
+from lra_fnet.result import bits_per_id, render
 from lra_fnet.train import train_and_evaluate
 from lra_fnet.trained.sample import sample
 from tasks import make_task
-from tiny_runs import ROOT
+from tiny_runs import ROOT, kept_runs
 
 TINY = {
     "data.source": "sample",
@@ -247,10 +246,7 @@ def test_experts_and_causal_positions_exclude_each_other():
 
 def kept_rows(task):
     """Yield the documentation's lines about the runs of a task."""
-    for path in (ROOT / "results" / task).glob("*/result.json"):
-        result, name = Result.read(path), run_row(path)["row"]
-        low, high = (100 * bound for bound in result.test.interval_95)
-        score = f"{100 * result.test.accuracy:.1f} [{low:.1f} to {high:.1f}]"
+    for result, name, score in kept_runs(task):
         bits, speed = bits_per_id(result), f"{result.speed.steps_per_second:.1f}"
         if task == "corpus":
             yield f"| {name} | {bits:.2f} | {score} | {speed} |"
