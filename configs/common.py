@@ -45,7 +45,7 @@ def common_config() -> ConfigDict:
     config.encoder.positions = "sinusoid"  # or "learned", "none"
     config.encoder.norm_placement = "published"  # as the mixer's paper; "pre", "post"
     config.encoder.padding = "keep"  # or "zero_embeddings", "zero_layers"
-    config.encoder.pool = "cls"  # or "mean", "first", "first_and_mean"
+    config.encoder.pool = "cls"  # or "mean", "max", "first", "first_and_mean"
     # True: position t of every layer reads positions <= t alone. It takes the pool
     # "mean", and mixers that have a causal form: docs/mixers.md marks them.
     config.encoder.causal = False

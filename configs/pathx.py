@@ -59,6 +59,7 @@ def quick(config: ConfigDict) -> None:
 def small(config: ConfigDict) -> None:
     """Keep Pathfinder's small model; at this budget nothing learns the task."""
     set_small_model(config)
+    config.num_layers = 4
     config.train.batch_size = 4
     config.train.num_steps = 1_000
     config.run.eval_batch_size = 4

@@ -12,21 +12,34 @@ def epoch_order(seed: int, epoch: int, num_examples: int) -> Int[np.ndarray, "n"
 
 
 def batch_indices(
-    seed: int, first_step: int, num_steps: int, batch_size: int, num_examples: int
+    seed: int,
+    first_step: int,
+    num_steps: int,
+    batch_size: int,
+    num_examples: int,
+    num_first: int = 0,
 ) -> Int[np.ndarray, "k b"]:
     """Return the examples of steps first_step, first_step + 1, ...
 
     Epochs follow each other without a gap: a batch may end one and begin the next, so
-    every example is seen once an epoch and none is dropped.
+    every example is seen once an epoch and none is dropped. Before the first epoch the
+    first `num_first` of the examples are read in their order; epochs are without them.
 
     >>> batch_indices(0, first_step=1, num_steps=2, batch_size=2, num_examples=3).shape
     (2, 2)
+    >>> batch_indices(0, 0, 2, batch_size=2, num_examples=5, num_first=4).tolist()
+    [[0, 1], [2, 3]]
     """
     start, stop = first_step * batch_size, (first_step + num_steps) * batch_size
-    epochs = range(start // num_examples, (stop - 1) // num_examples + 1)
-    order = np.concatenate([epoch_order(seed, e, num_examples) for e in epochs])
-    offset = start - epochs[0] * num_examples
-    picked = order[offset : offset + stop - start]
+    picked = np.arange(start, min(stop, num_first))
+    start, stop = max(start - num_first, 0), stop - num_first
+    if stop > 0:
+        others = num_examples - num_first
+        epochs = range(start // others, (stop - 1) // others + 1)
+        order = np.concatenate([epoch_order(seed, e, others) for e in epochs])
+        offset = start - epochs[0] * others
+        order = num_first + order[offset : offset + stop - start]
+        picked = np.concatenate([picked, order])
     return picked.reshape(num_steps, batch_size).astype(np.int32)
 
 
@@ -37,12 +50,13 @@ def call_indices(
     max_steps: int,
     batch_size: int,
     num_examples: int,
+    num_first: int = 0,
 ) -> Int[np.ndarray, "s k b"]:
     """Return the batches of every seed for one call; zeros fill it to max_steps."""
     indices = np.zeros((len(seeds), max_steps, batch_size), np.int32)
     for row, seed in enumerate(seeds):
         indices[row, :num_steps] = batch_indices(
-            seed, first_step, num_steps, batch_size, num_examples
+            seed, first_step, num_steps, batch_size, num_examples, num_first
         )
     return indices
 

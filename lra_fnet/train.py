@@ -157,7 +157,9 @@ def _train_and_evaluate(
         log.say(f"resuming from step {step:,} of {num_steps:,} in {workdir}")
 
     # -- Steps: to restore hidden positions, if so configured; then of the task ------
-    take_steps = partial(_take_steps, config, log, train_split, validation_split)
+    take_steps = partial(
+        _take_steps, config, log, train_split, validation_split, task.num_first
+    )
     if pretraining:
         last_step, best = config.pretrain.num_steps, pretraining.best
         if step < last_step:
@@ -296,6 +298,7 @@ def _take_steps(
     log: Logbook,
     train_split: DeviceSplit,
     validation_split: DeviceSplit,
+    num_first: int,
     phase: Phase,
     num_steps: int,
 ) -> Trained:
@@ -312,6 +315,7 @@ def _take_steps(
         max_steps=most_steps,
         batch_size=config.train.batch_size,
         num_examples=len(train_split.labels),
+        num_first=num_first,
     )
     call = (state, *train_split, indices_of_call(0, 1), np.int32(1))
     fastest = program.micro_batches

@@ -10,9 +10,9 @@ Units, 2018; Tay et al., Long Range Arena: A Benchmark for Efficient Transformer
 import dataclasses
 import functools
 
-from tasks.generators.pathfinder.style import CONTOUR_LENGTHS, lra_style
+from tasks.generators.pathfinder.style import CONTOUR_LENGTHS, Style, lra_style
 from tasks.sources.release import Part, open_release, read_images
-from tasks.task import Task, check_choice, check_range, lazily
+from tasks.task import Splits, Task, check_choice, check_range, lazily
 
 TITLE = "Pathfinder"
 ORDER = 5
@@ -21,10 +21,14 @@ ORDER = 5
 GENERATOR_VERSION = 2
 # Raise it with every change that makes other examples from the same files.
 _FILES_VERSION = 1
+# Raise it with every change that makes another curriculum from the same options.
+CURRICULUM_VERSION = 1
 _BUILD = "tasks.generators.pathfinder.build"
+_CURRICULUM = "tasks.generators.pathfinder.curriculum"
 # Columns of the tables; others are named by their size and difficulty.
 _NAMES = {(32, "hard"): "pathfinder", (128, "hard"): "pathx"}
 _SAMPLE_SIZES = {"train": 600, "validation": 100, "test": 200}
+_SAMPLE_CURRICULUM = 200
 # Of the release, by contour length.
 _FOLDERS = {
     6: "curv_baseline",
@@ -42,6 +46,7 @@ def make_task(
     num_train: int = 160_000,
     num_validation: int = 20_000,
     num_test: int = 20_000,
+    curriculum: int = 0,
     num_distractors: int = 0,
     refuse_orientations: bool = True,
     stretch: bool = True,
@@ -62,6 +67,8 @@ def make_task(
       num_train: images; of the release, at most so many.
       num_validation: likewise.
       num_test: likewise.
+      curriculum: images with shorter curves that the training split begins with, on
+        top of num_train; they are generated, whatever the source of the others.
       num_distractors: curves besides the two; 0: as LRA's documentation has it (at
         size 32 five, which its own code, read literally, makes ten).
       refuse_orientations: keep the original's refusal of most first orientations.
@@ -83,7 +90,7 @@ def make_task(
     check_range(1, num_train=num_train, num_validation=num_validation)
     check_range(1, num_test=num_test)
     check_range(0, 2**64 - 1, seed=seed)
-    check_range(0, num_distractors=num_distractors)
+    check_range(0, num_distractors=num_distractors, curriculum=curriculum)
     task = functools.partial(
         Task,
         name=_NAMES.get((size, difficulty), _other_name(size, difficulty)),
@@ -91,7 +98,9 @@ def make_task(
         classes=("two curves", "one curve"),
         max_length=size**2,
         source=source,
-        trivial_baselines=lazily("tasks.trivial", "pixel_baselines"),
+        trivial_baselines=functools.partial(
+            lazily("tasks.trivial", "pathfinder_baselines"), style.marker_radius
+        ),
         read_file=functools.partial(lazily("tasks.sources.file", "read_picture"), size),
         # LRA: has the same ids, but takes black, id 0, for padding and masks it.
         pad_id=None,
@@ -99,13 +108,15 @@ def make_task(
     if source == "official":
         release = open_release(directory, part_of(size, contour_length))
         facts = {"files_version": _FILES_VERSION, **release.describe()}
-        return task(
+        plain = task(
             provenance=facts | {"limits": sizes},
             read=functools.partial(read_images, release, size, sizes),
         )
+        return _after_curriculum(plain, style, seed, curriculum)
     if source == "sample":
         sizes = {name: min(sizes[name], limit) for name, limit in _SAMPLE_SIZES.items()}
-    return task(
+        curriculum = min(curriculum, _SAMPLE_CURRICULUM)
+    plain = task(
         provenance={
             "generator_version": GENERATOR_VERSION,
             "seed": seed,
@@ -116,6 +127,34 @@ def make_task(
         verify=functools.partial(
             lazily(_BUILD, "compare_with_generator"), style, seed, sizes
         ),
+    )
+    return _after_curriculum(plain, style, seed, curriculum)
+
+
+def _after_curriculum(task: Task, style: Style, seed: int, count: int) -> Task:
+    """Return the task with `count` simpler images before its training split."""
+    if not count:
+        return task
+    drawn = (style, seed, count)
+    facts = {"version": CURRICULUM_VERSION, "seed": seed, "images": count}
+
+    def others(splits: Splits) -> Splits:
+        """Return the splits without the curriculum, which is no part of the task."""
+        return {**splits, "train": splits["train"].part(count, None)}
+
+    def verify(splits: Splits) -> str:
+        compared = lazily(_CURRICULUM, "compare_curriculum")(*drawn, splits)
+        return f"{task.verify(others(splits))}; {compared}" if task.verify else compared
+
+    return dataclasses.replace(
+        task,
+        num_first=count,
+        provenance={**task.provenance, "curriculum": facts},
+        read=functools.partial(
+            lazily(_CURRICULUM, "read_after_curriculum"), *drawn, task.read
+        ),
+        trivial_baselines=lambda splits: task.trivial_baselines(others(splits)),
+        verify=verify,
     )
 
 

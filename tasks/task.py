@@ -71,6 +71,8 @@ class Task:
         last and the others end each row, after a mark. An answer is right if all are.
       validation_is_test: the validation split is the test split, so that selection
         by validation reads the test; a result of such a task is marked.
+      num_first: how many examples the training split begins with that are to be read
+        first, once, in their order: a curriculum.
       verify: recompute what can be, by other means than made it, and compare; returns
         a sentence on what was compared, raises DataError where it differs. None where
         the input does not determine its label.
@@ -90,6 +92,7 @@ class Task:
     labels_are_next_ids: bool = False
     answer_length: int = 0
     validation_is_test: bool = False
+    num_first: int = 0
     verify: Callable[[Splits], str] | None = None
     read_file: Callable[[Path], Iterator[tuple[str, np.ndarray]]] | None = None
 

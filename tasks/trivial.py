@@ -1,7 +1,10 @@
 """Trivial baselines: test accuracies of answers that see almost none of the input."""
 
+import math
+
 import numba
 import numpy as np
+from jaxtyping import Int
 
 from tasks.generators.listops import apply, recompute_labels
 from tasks.generators.random import below, next_uint64, stream
@@ -56,6 +59,19 @@ def pixel_baselines(splits: Splits) -> dict[str, float]:
         "majority class": majority_accuracy(splits),
         "mean intensity": mean_accuracy(splits),
         "best single pixel": pixel_accuracy(splits),
+    }
+
+
+def pathfinder_baselines(radius: float, splits: Splits) -> dict[str, float]:
+    """Return the accuracies of answers that see one number, or no curve at all.
+
+    Args:
+      radius: of the discs, in pixels.
+      splits: square pictures, (n, l).
+    """
+    return {
+        **pixel_baselines(splits),
+        "where the discs are": disc_accuracy(splits, radius),
     }
 
 
@@ -392,3 +408,68 @@ def _level_counts(inputs, labels, num_classes):
         for pixel, value in enumerate(row):
             counts[pixel, value >> _BITS_DROPPED, labels[index]] += 1
     return counts
+
+
+# ---------------------------------------------------------------------------
+# Where two discs are
+
+# Training pictures that are looked at; four times as many add half a point.
+_MAX_PICTURES = 40_000
+
+
+def disc_accuracy(splits: Splits, radius: float) -> float:
+    """Return the accuracy of boosted trees that read where the two discs are.
+
+    Curves start close to the middle of a picture and keep clear of each other, so the
+    ends of one and the ends of two lie differently: Pathfinder can be answered better
+    than by chance without following a curve.
+    """
+    if len(np.unique(splits["train"].labels)) == 1:
+        return majority_accuracy(splits)
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    train = splits["train"].part(0, _MAX_PICTURES)
+    trees = HistGradientBoostingClassifier(
+        learning_rate=0.05, max_iter=200, early_stopping=False, random_state=0
+    )
+    trees.fit(_disc_features(train.inputs, radius), train.labels)
+    test = splits["test"]
+    answers = trees.predict(_disc_features(test.inputs, radius))
+    return float(np.mean(answers == test.labels))
+
+
+def _disc_features(inputs: np.ndarray, radius: float) -> np.ndarray:
+    """Return places, offset and distances of the discs, float64 (n, 9)."""
+    discs = find_discs(inputs, radius)
+    size = math.isqrt(inputs.shape[1])
+    offset = discs[:, 0] - discs[:, 1]
+    return np.column_stack(
+        [
+            discs.reshape(len(discs), 4),
+            offset,
+            np.hypot(*offset.T),
+            np.hypot(*(discs - (size - 1) / 2).transpose(2, 0, 1)),
+        ]
+    )
+
+
+def find_discs(inputs: np.ndarray, radius: float) -> Int[np.ndarray, "n 2 2"]:
+    """Return row and column of the two brightest squares in pictures, (n, l).
+
+    A square that fits into a disc is as bright as its darkest pixel. The second is
+    clear of the first. The upper comes first, of two in a row the left one.
+    """
+    from scipy.ndimage import minimum_filter
+
+    half, size = int(radius / math.sqrt(2)), math.isqrt(inputs.shape[1])
+    rows, columns = np.mgrid[:size, :size]
+    found = np.zeros((len(inputs), 2, 2), np.int64)
+    for picture, discs in zip(inputs, found, strict=True):
+        square = minimum_filter(picture.reshape(size, size), 2 * half + 1)
+        level = square.astype(np.int64)
+        for disc in discs:
+            disc[:] = np.unravel_index(level.argmax(), level.shape)
+            near = np.maximum(abs(rows - disc[0]), abs(columns - disc[1])) <= 2 * half
+            level[near] = -1
+        discs[:] = discs[np.lexsort(discs.T[::-1])]
+    return found

@@ -25,7 +25,7 @@ ExpertsFactory = Callable[..., nn.Module]
 POSITIONS = ("sinusoid", "learned", "none")
 NORM_PLACEMENTS = ("published", "pre", "post")
 PADDINGS = ("keep", "zero_embeddings", "zero_layers")
-POOLINGS = ("cls", "mean", "first", "first_and_mean")
+POOLINGS = ("cls", "mean", "max", "first", "first_and_mean")
 COMPARISONS = ("concat", "match")
 DTYPES = ("float32", "bfloat16")
 PRECISIONS = ("default", "high", "highest")
@@ -52,8 +52,8 @@ class Classifier(nn.Module):
       padding: "keep" padded positions as ordinary vectors, or set them to zero after
         the embedding ("zero_embeddings") or there and after every layer
         ("zero_layers"). It matters to mixers that ignore the mask, such as FNet.
-      pool: read a learned "cls" slot, the "mean" of real positions, the "first", or
-        "first_and_mean" side by side.
+      pool: read a learned "cls" slot, the "mean" of real positions, the "max" of
+        each column over them, the "first", or "first_and_mean" side by side.
       causal: position t of every layer reads positions <= t alone; for mixers that have
         a causal form, and only with the pool "mean".
       comparison: what the dense layers read of two documents with vectors u and v:
@@ -131,6 +131,8 @@ class Classifier(nn.Module):
         x, mask = self._encoded(inputs, train)
         if self.pool == "mean":
             return masked_mean(x, mask)
+        if self.pool == "max":
+            return masked_max(x, mask)
         if self.pool == "first_and_mean":
             return jnp.concatenate([x[:, 0], masked_mean(x, mask)], axis=-1)
         return x[:, 0]
@@ -459,3 +461,11 @@ def masked_mean(
     count = jnp.maximum(mask.sum(axis=1, keepdims=True), 1)
     total = zero_padding(x, mask).astype(jnp.float32).sum(axis=1)
     return (total / count).astype(x.dtype)
+
+
+def masked_max(
+    x: Float[Array, "b l d"], mask: Bool[Array, "b l"]
+) -> Float[Array, "b d"]:
+    """Return the largest of each column over the real positions; zero without any."""
+    largest = jnp.where(mask[..., None], x, -jnp.inf).max(axis=1)
+    return jnp.where(mask.any(axis=1, keepdims=True), largest, 0)
