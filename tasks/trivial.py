@@ -465,7 +465,8 @@ def find_discs(inputs: np.ndarray, radius: float) -> Int[np.ndarray, "n 2 2"]:
     rows, columns = np.mgrid[:size, :size]
     found = np.zeros((len(inputs), 2, 2), np.int64)
     for picture, discs in zip(inputs, found, strict=True):
-        square = minimum_filter(picture.reshape(size, size), 2 * half + 1)
+        square = picture.reshape(size, size)
+        square = minimum_filter(square, 2 * half + 1, mode="constant")
         level = square.astype(np.int64)
         for disc in discs:
             disc[:] = np.unravel_index(level.argmax(), level.shape)

@@ -19,10 +19,28 @@ def test_every_epoch_shows_every_example_once(num_examples, batch_size, num_epoc
         np.testing.assert_array_equal(np.sort(epoch), np.arange(num_examples))
 
 
+@given(
+    num_first=st.integers(1, 40),
+    num_others=st.integers(1, 20),
+    batch_size=st.integers(1, 50),
+)
+def test_a_curriculum_is_read_once_in_its_order_before_the_epochs(
+    num_first, num_others, batch_size
+):
+    count = num_first + num_others
+    num_steps = -(-(count + num_others) // batch_size)
+    stream = batch_indices(0, 0, num_steps, batch_size, count, num_first).ravel()
+    np.testing.assert_array_equal(stream[:num_first], np.arange(num_first))
+    alone = batch_indices(0, 0, num_steps, batch_size, num_others).ravel()
+    others = stream[num_first:] - num_first
+    np.testing.assert_array_equal(others, alone[: len(others)])
+
+
+@pytest.mark.parametrize("num_first", [0, 9])
 @given(first=st.integers(0, 30), count=st.integers(1, 10))
-def test_order_is_a_function_of_the_step_alone(first, count):
-    whole = batch_indices(7, 0, 40, batch_size=5, num_examples=17)
-    part = batch_indices(7, first, count, batch_size=5, num_examples=17)
+def test_order_is_a_function_of_the_step_alone(num_first, first, count):
+    whole = batch_indices(7, 0, 40, 5, 17, num_first)
+    part = batch_indices(7, first, count, 5, 17, num_first)
     np.testing.assert_array_equal(part, whole[first : first + count])
 
 

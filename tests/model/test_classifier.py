@@ -19,6 +19,7 @@ from lra_fnet.model import (
     Encoder,
     Restorer,
     compared,
+    masked_max,
     masked_mean,
     sinusoid_positions,
 )
@@ -304,6 +305,12 @@ def test_mean_pooling_divides_by_the_real_positions():
     x = jnp.array([[[2.0], [4.0], [100.0]], [[7.0], [8.0], [9.0]]])
     mask = jnp.array([[True, True, False], [False, False, False]])
     np.testing.assert_array_equal(masked_mean(x, mask), [[3.0], [0.0]])
+
+
+def test_max_pooling_reads_the_real_positions():
+    x = jnp.array([[[2.0, -1.0], [4.0, -2.0], [9.0, 9.0]], [[7.0, 8.0]] * 3])
+    mask = jnp.array([[True, True, False], [False, False, False]])
+    np.testing.assert_array_equal(masked_max(x, mask), [[4.0, -1.0], [0.0, 0.0]])
 
 
 def test_sinusoids_have_geometric_wavelengths_from_2_pi_to_20000_pi():

@@ -329,6 +329,7 @@ def test_size_and_difficulty_are_part_of_the_name(options, name, length):
         ({"size": 48}, "no Pathfinder images of size 48"),
         ({"difficulty": "hrad"}, "did you mean 'hard'"),
         ({"num_train": 0}, "num_train is 0"),
+        ({"curriculum": -1}, "curriculum is -1"),
         ({"seed": -1}, "seed is -1"),
     ],
 )
