@@ -22,7 +22,7 @@ GENERATOR_VERSION = 2
 # Raise it with every change that makes other examples from the same files.
 _FILES_VERSION = 1
 # Raise it with every change that makes another curriculum from the same options.
-CURRICULUM_VERSION = 1
+_CURRICULUM_VERSION = 1
 _BUILD = "tasks.generators.pathfinder.build"
 _CURRICULUM = "tasks.generators.pathfinder.curriculum"
 # Columns of the tables; others are named by their size and difficulty.
@@ -136,7 +136,10 @@ def _after_curriculum(task: Task, style: Style, seed: int, count: int) -> Task:
     if not count:
         return task
     drawn = (style, seed, count)
-    facts = {"version": CURRICULUM_VERSION, "seed": seed, "images": count}
+    facts = {"version": _CURRICULUM_VERSION, "seed": seed, "images": count}
+    if "style" not in task.provenance:  # the others are not generated
+        facts["generator_version"] = GENERATOR_VERSION
+        facts["style"] = dataclasses.asdict(style)
 
     def others(splits: Splits) -> Splits:
         """Return the splits without the curriculum, which is no part of the task."""

@@ -48,6 +48,7 @@ WHY_RECIPE = {
 }
 WHY_SAMPLE = "the data are a small made-up sample, which says nothing about the task"
 WHY_PIXELS = "pixels enter as real numbers, not as token ids"
+WHY_CURRICULUM = "training begins with simpler images that the original has not"
 WHY_PAPERS = "citation pairs of other papers than the release's"
 
 # What runs of one configuration on one test split share.
@@ -360,9 +361,12 @@ def broken_rules(found: Configuration) -> list[str]:
 
 def unlike_published(found: Configuration) -> str:
     """Return what it reads that published results do not; empty if nothing."""
-    if found.get("config.encoder.inputs") == "values":
-        return WHY_PIXELS
-    return WHY_PAPERS if found.get("data.source") == "papers" else ""
+    differences = (
+        (WHY_PIXELS, found.get("config.encoder.inputs") == "values"),
+        (WHY_CURRICULUM, (found.get("config.data.curriculum") or 0) > 0),
+        (WHY_PAPERS, found.get("data.source") == "papers"),
+    )
+    return "; ".join(why for why, differs in differences if differs)
 
 
 def one_of_each(

@@ -255,6 +255,18 @@ def test_a_table_says_which_of_its_tasks_read_other_inputs_than_published(tmp_pa
     assert why == ["retrieval: citation pairs of other papers than the release's"]
 
 
+def test_all_that_is_unlike_published_inputs_is_said(tmp_path):
+    result, _ = made(task="pathfinder", recipe="small", config_hash="p")
+    config = {"encoder": {"inputs": "values"}, "data": {"curriculum": 64}}
+    write(tmp_path / "led", result | {"config": result["config"] | config})
+    write_made(tmp_path, task="text", recipe="small")
+    _, *why = lead(tmp_path).why_not_official
+    assert why == [
+        "pathfinder: pixels enter as real numbers, not as token ids; training begins "
+        "with simpler images that the original has not"
+    ]
+
+
 def test_of_two_configs_of_one_recipe_the_one_with_fewer_seeds_is_listed(tmp_path):
     for seed in range(2):
         write_made(tmp_path, seed=seed, correct=answers(40))
