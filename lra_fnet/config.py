@@ -26,6 +26,9 @@ if TYPE_CHECKING:  # the report reads configs, and needs no JAX for it
     from lra_fnet.step import Program
 
 OFFICIAL = "lra2020"  # the recipe of the released budget and of the published table
+# Under its rules a model has at most so many times the base Transformer's parameters.
+MOST_PARAMETERS = 1.1
+TOO_MANY = f"at most {MOST_PARAMETERS:g} times are allowed"
 RECIPES = (OFFICIAL, "strong", "small", "quick")
 OBJECTIVES = ("classify", "causal")
 PRETRAINING = ("none", "masked")

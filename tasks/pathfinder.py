@@ -9,6 +9,7 @@ Units, 2018; Tay et al., Long Range Arena: A Benchmark for Efficient Transformer
 
 import dataclasses
 import functools
+from typing import Any
 
 from tasks.generators.pathfinder.style import CONTOUR_LENGTHS, Style, lra_style
 from tasks.sources.release import Part, open_release, read_images
@@ -136,7 +137,11 @@ def _after_curriculum(task: Task, style: Style, seed: int, count: int) -> Task:
     if not count:
         return task
     drawn = (style, seed, count)
-    facts = {"version": _CURRICULUM_VERSION, "seed": seed, "images": count}
+    facts: dict[str, Any] = {
+        "version": _CURRICULUM_VERSION,
+        "seed": seed,
+        "images": count,
+    }
     if "style" not in task.provenance:  # the others are not generated
         facts["generator_version"] = GENERATOR_VERSION
         facts["style"] = dataclasses.asdict(style)

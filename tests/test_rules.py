@@ -71,6 +71,8 @@ def test_more_than_a_tenth_above_the_base_transformer_is_free_for_all():
     assert not checked(config, int(1.1 * base))["free_for_all"]
     rules = checked(config, int(1.1 * base) + 1)
     assert rules["free_for_all"] and "26,530" in rules["reasons"][0]
+    small = load_config("pathfinder", "small", {"mixer": "fnet"})
+    assert not checked(small, 10**9)["free_for_all"]
 
 
 def test_the_base_is_the_recipes_transformer_whatever_the_run_changes():

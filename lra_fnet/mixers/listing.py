@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from tabulate import tabulate
 
 from configs import grid
-from lra_fnet.config import default_values, load_config, task_facts
+from lra_fnet.config import MOST_PARAMETERS, default_values, load_config, task_facts
 from lra_fnet.mixers import (
     OTHER_FILES,
     has_causal_form,
@@ -26,7 +26,7 @@ from lra_fnet.mixers import (
     mixer_class,
     mixer_names,
 )
-from lra_fnet.rules import BASE, MOST_PARAMETERS, count_parameters
+from lra_fnet.rules import BASE, count_parameters
 from lra_fnet.workdir import named
 
 HEADER = """\

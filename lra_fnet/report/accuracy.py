@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from configs.grid import MIXERS
-from lra_fnet.config import OFFICIAL, RECIPES
+from lra_fnet.config import MOST_PARAMETERS, OFFICIAL, RECIPES, TOO_MANY
 from lra_fnet.report.published import (
     GUESS,
     SIX,
@@ -39,6 +39,8 @@ MARKS = {
     "alone and are cautious",
     "selected on test": "parameters selected on the test split, as in the original",
     "other program": "made by another program, which alone vouches for its rules",
+    "parameters": f"more than {MOST_PARAMETERS:g} times the parameters of the base "
+    "Transformer, which the rules of the benchmark forbid",
 }
 WHY_RECIPE = {
     OFFICIAL: "",
@@ -104,6 +106,12 @@ class Configuration:
         return self.runs["command"].dropna().drop_duplicates().tolist()
 
     @property
+    def has_more_parameters(self) -> bool:
+        """Return whether the benchmark's rules forbid the size of its model."""
+        own, base = self.get("parameters"), self.get("rules.base_parameters")
+        return bool(own and base and own > MOST_PARAMETERS * base)
+
+    @property
     def marks(self) -> list[str]:
         """Return the keys of MARKS that apply."""
         foreign = self.runs[["config_hash", "rules.free_for_all"]].isna().any(axis=None)
@@ -112,6 +120,7 @@ class Configuration:
             "counts": self.estimate.answers is None,
             "selected on test": self.runs["data.validation_is_test"].eq(True).any(),
             "other program": foreign,
+            "parameters": self.has_more_parameters,
         }
         return [mark for mark in MARKS if applies[mark]]
 
@@ -350,13 +359,20 @@ def arrange(
 
 
 def broken_rules(found: Configuration) -> list[str]:
-    """Return why a configuration is comparable with no other of its recipe."""
-    reasons = found.runs["rules.reasons"].dropna()
-    if found.runs["rules.free_for_all"].eq(True).any():
-        said = sorted({reason for lines in reasons for reason in lines})
+    """Return why a configuration is comparable with no other of its recipe.
+
+    Only under the released budget is it so by its number of parameters. Earlier code
+    said it of runs of all recipes.
+    """
+    official = found.get("recipe") == OFFICIAL
+    lines = found.runs["rules.reasons"].dropna()
+    said = sorted({reason for reasons in lines for reason in reasons})
+    by_size_alone = all(reason.endswith(TOO_MANY) for reason in said) and bool(said)
+    is_free = found.runs["rules.free_for_all"].eq(True).any()
+    if is_free and (official or not by_size_alone):
         return ["free-for-all under the rules of the benchmark", *said]
     unlike = unlike_published(found)
-    return [unlike] if unlike and found.get("recipe") == OFFICIAL else []
+    return [unlike] if unlike and official else []
 
 
 def unlike_published(found: Configuration) -> str:

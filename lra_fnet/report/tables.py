@@ -20,7 +20,7 @@ from lra_fnet.report.sentences import (
 )
 from tasks import task_title
 
-LETTERS = dict(zip(MARKS, "abcd", strict=True))
+LETTERS = dict(zip(MARKS, "abcde", strict=True))
 AVERAGES = {"Five tasks": FIVE, "Six tasks": SIX}
 
 

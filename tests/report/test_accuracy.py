@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 
+from lra_fnet.config import TOO_MANY
 from lra_fnet.report import tables
 from lra_fnet.report.page import read_report
 from lra_fnet.report.published import FIVE, GUESS, SIX
@@ -253,6 +254,30 @@ def test_a_table_says_which_of_its_tasks_read_other_inputs_than_published(tmp_pa
     write_made(tmp_path, task="text", recipe="small")
     _, *why = lead(tmp_path).why_not_official
     assert why == ["retrieval: citation pairs of other papers than the release's"]
+
+
+@pytest.mark.parametrize("recipe", ["lra2020", "small"])
+def test_a_model_of_forbidden_size_is_marked_where_the_budget_is_not_the_released_one(
+    tmp_path, recipe
+):
+    reason = f"220 parameters, 2.20 times the base Transformer's 100; {TOO_MANY}"
+    rules = {
+        "free_for_all": True,
+        "reasons": [reason],
+        "parity": "",
+        "base_parameters": 100,
+    }
+    made_up = {"recipe": recipe, "correct": answers(50), "parameters": 220}
+    write_made(tmp_path, recipe=recipe, correct=answers(40))
+    write(tmp_path / "large", *made(mixer="fnet_gate", rules=rules, **made_up))
+    report = read(tmp_path)
+    found = report.lead.column("listops")
+    if recipe == "small":
+        assert "parameters" in found["fnet_gate"].marks and not report.excluded
+        assert "parameters" not in found["fnet"].marks
+    else:
+        (excluded,) = report.excluded
+        assert "fnet_gate" not in found and excluded.reasons[1] == reason
 
 
 def test_all_that_is_unlike_published_inputs_is_said(tmp_path):
