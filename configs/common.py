@@ -136,7 +136,8 @@ def set_small(config: ConfigDict) -> None:
     """Set what the small recipes share: quick's model on all data, for longer.
 
     The same sizes, steps and learning rate for every mixer of a task. They were chosen
-    for FNet, on the validation split; each task's file says among how many.
+    for FNet, on the validation split (Pathfinder's: for fnet_gate, on other images);
+    docs/recipes.md says among how many.
     """
     set_quick(config)
     config.schedule.learning_rate = 3e-3

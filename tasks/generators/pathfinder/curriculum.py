@@ -30,7 +30,7 @@ def draw_curriculum(style: Style, seed: int, count: int) -> Split:
       DataError: an image cannot be drawn, or its label contradicts its geometry.
     """
     kinds = style.contour_length - _FEWEST_PADDLES
-    paddles = _FEWEST_PADDLES + np.arange(count) * kinds // max(count, 1)
+    paddles = _FEWEST_PADDLES + np.arange(count) * kinds // count
 
     def draw(start: int, number: int) -> tuple[np.ndarray, np.ndarray]:
         images, labels = [], []
