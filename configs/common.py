@@ -45,9 +45,9 @@ def common_config() -> ConfigDict:
     config.encoder.positions = "sinusoid"  # or "learned", "none"
     config.encoder.norm_placement = "published"  # as the mixer's paper; "pre", "post"
     config.encoder.padding = "keep"  # or "zero_embeddings", "zero_layers"
-    config.encoder.pool = "cls"  # or "mean", "max", "first", "first_and_mean"
-    # True: position t of every layer reads positions <= t alone. It takes the pool
-    # "mean", and mixers that have a causal form: docs/mixers.md marks them.
+    config.encoder.pool = "cls"  # or mean, max, first, first_and_mean, last
+    # True: position t of every layer reads positions <= t alone. It takes a pool of
+    # mean, max and last, and a mixer with a causal form: docs/mixers.md marks them.
     config.encoder.causal = False
     config.encoder.comparison = "concat"  # of two documents; or "match"
     # Experts in place of the MLP of some layers: docs/experts.md.

@@ -50,6 +50,7 @@ def make_task(
     num_test: int = 2_000,
     length: int = 1_024,
     num_pairs: int = 32,
+    num_symbols: int = NUM_EACH,
 ) -> Task:
     """Return the recall task.
 
@@ -63,20 +64,27 @@ def make_task(
       num_validation: likewise.
       num_test: likewise.
       length: positions of a row.
-      num_pairs: pairs of a row, 1 to 64.
+      num_pairs: pairs of a row, 1 to num_symbols.
+      num_symbols: of the keys and of the values, how many are drawn, 1 to 64.
 
     Raises:
       ValueError: an option is out of its range, or so many pairs need a longer row.
     """
     sizes = {"train": num_train, "validation": num_validation, "test": num_test}
     check_generated(source, seed, sizes)
-    check_range(1, NUM_EACH, num_pairs=num_pairs)
+    check_range(1, NUM_EACH, num_symbols=num_symbols)
+    check_range(1, num_symbols, num_pairs=num_pairs)
     check_range(2 * num_pairs + _TAIL, length=length)
-    options = {"seed": seed, "length": length, "num_pairs": num_pairs}
+    options = {
+        "seed": seed,
+        "length": length,
+        "num_pairs": num_pairs,
+        "num_symbols": num_symbols,
+    }
     return Task(
         name="recall",
         vocab_size=QUERY + 1,
-        classes=tuple(f"value {number}" for number in range(NUM_EACH)),
+        classes=tuple(f"value {number}" for number in range(num_symbols)),
         max_length=length,
         source=source,
         provenance={
@@ -100,27 +108,33 @@ def _read(
     return {**splits, "test": test}
 
 
-def generate(seed: int, length: int, num_pairs: int, count: int) -> Split:
+def generate(
+    seed: int, length: int, num_pairs: int, num_symbols: int, count: int
+) -> Split:
     """Return the first `count` examples of a seed."""
-    return draw_rows(
-        functools.partial(_draw, np.uint64(seed), length, num_pairs), count
-    )
+    draw = functools.partial(_draw, np.uint64(seed), length, num_pairs, num_symbols)
+    return draw_rows(draw, count)
 
 
 def _draw(
-    seed: np.uint64, length: int, num_pairs: int, start: int, count: int
+    seed: np.uint64,
+    length: int,
+    num_pairs: int,
+    num_symbols: int,
+    start: int,
+    count: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return rows, uint8 (count, length), and labels, from row number `start` on."""
     from tasks.generators.random import words
 
     num_places = (length - _TAIL) // 2  # pairs start at even positions
-    sizes = np.array([NUM_EACH, num_places, num_pairs, length, 1])
+    sizes = np.array([num_symbols, num_places, num_pairs, length, 1])
     parts = np.split(words(seed, start, count, sizes.sum()), sizes.cumsum()[:-1], 1)
     of_keys, of_places, of_values, of_noise, of_query = parts
     # The order of random numbers is a random order.
     keys = KEY + np.argsort(of_keys, axis=1, kind="stable")[:, :num_pairs]
     places = 2 * np.argsort(of_places, axis=1, kind="stable")[:, :num_pairs]
-    values = VALUE + (of_values % NUM_EACH).astype(np.int64)
+    values = VALUE + (of_values % num_symbols).astype(np.int64)
     asked = (of_query % num_pairs).astype(np.int64)
     inputs = (NOISE + of_noise % NUM_EACH).astype(np.uint8)
     np.put_along_axis(inputs, places, keys.astype(np.uint8), axis=1)

@@ -25,7 +25,8 @@ ExpertsFactory = Callable[..., nn.Module]
 POSITIONS = ("sinusoid", "learned", "none")
 NORM_PLACEMENTS = ("published", "pre", "post")
 PADDINGS = ("keep", "zero_embeddings", "zero_layers")
-POOLINGS = ("cls", "mean", "max", "first", "first_and_mean")
+POOLINGS = ("cls", "mean", "max", "first", "first_and_mean", "last")
+CAUSAL_POOLINGS = ("mean", "max", "last")
 COMPARISONS = ("concat", "match")
 DTYPES = ("float32", "bfloat16")
 PRECISIONS = ("default", "high", "highest")
@@ -53,9 +54,10 @@ class Classifier(nn.Module):
         the embedding ("zero_embeddings") or there and after every layer
         ("zero_layers"). It matters to mixers that ignore the mask, such as FNet.
       pool: read a learned "cls" slot, the "mean" of real positions, the "max" of
-        each column over them, the "first", or "first_and_mean" side by side.
+        each column over them, the "first", "first_and_mean" side by side, or the
+        "last" real one.
       causal: position t of every layer reads positions <= t alone; for mixers that have
-        a causal form, and only with the pool "mean".
+        a causal form, and with a pool that reads later positions than the first.
       comparison: what the dense layers read of two documents with vectors u and v:
         "concat", u and v, or "match", |u - v| and u * v.
       moe_layers: how many of the layers, the middle ones, have experts for an MLP.
@@ -133,6 +135,8 @@ class Classifier(nn.Module):
             return masked_mean(x, mask)
         if self.pool == "max":
             return masked_max(x, mask)
+        if self.pool == "last":
+            return last_real(x, mask)
         if self.pool == "first_and_mean":
             return jnp.concatenate([x[:, 0], masked_mean(x, mask)], axis=-1)
         return x[:, 0]
@@ -381,10 +385,11 @@ def _check_causal(mixers: tuple[MixerFactory, ...], pool: str) -> None:
     # Late: it imports tasks, which a model does not need.
     from lra_fnet.mixers import causal_mixers, has_causal_form
 
-    if pool != "mean":
+    if pool not in CAUSAL_POOLINGS:
         raise ValueError(
             f"encoder.causal is True and encoder.pool is {pool!r}, which reads the "
-            "first position, and that one sees nothing but itself; take pool=mean"
+            "first position, and that one sees nothing but itself; choose from "
+            f"{CAUSAL_POOLINGS}"
         )
     for mixer in map(_class_of, mixers):
         if not has_causal_form(mixer):
@@ -469,3 +474,12 @@ def masked_max(
     """Return the largest of each column over the real positions; zero without any."""
     largest = jnp.where(mask[..., None], x, -jnp.inf).max(axis=1)
     return jnp.where(mask.any(axis=1, keepdims=True), largest, 0)
+
+
+def last_real(
+    x: Float[Array, "b l d"], mask: Bool[Array, "b l"]
+) -> Float[Array, "b d"]:
+    """Return the vector of the last real position; zero without any."""
+    place = x.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)
+    last = jnp.take_along_axis(x, place[:, None, None], axis=1)[:, 0]
+    return jnp.where(mask.any(axis=1, keepdims=True), last, 0)

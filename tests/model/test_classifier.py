@@ -19,6 +19,7 @@ from lra_fnet.model import (
     Encoder,
     Restorer,
     compared,
+    last_real,
     masked_max,
     masked_mean,
     sinusoid_positions,
@@ -161,9 +162,12 @@ def test_a_causal_encoder_reads_no_later_position(name, norm_placement, causal):
     assert float(change[:9].max()) < 1e-5 if causal else float(change[:9].min()) > 1e-4
 
 
-@pytest.mark.parametrize("pool", [pool for pool in POOLINGS if pool != "mean"])
+@pytest.mark.parametrize("pool", POOLINGS)
 def test_a_causal_encoder_is_not_read_at_its_first_position(pool):
-    with pytest.raises(ValueError, match=f"encoder.pool is '{pool}'.*take pool=mean"):
+    if "first" not in pool and pool != "cls":
+        classifier(causal=True, pool=pool)
+        return
+    with pytest.raises(ValueError, match=f"encoder.pool is '{pool}'.*choose from"):
         classifier(causal=True, pool=pool)
 
 
@@ -311,6 +315,12 @@ def test_max_pooling_reads_the_real_positions():
     x = jnp.array([[[2.0, -1.0], [4.0, -2.0], [9.0, 9.0]], [[7.0, 8.0]] * 3])
     mask = jnp.array([[True, True, False], [False, False, False]])
     np.testing.assert_array_equal(masked_max(x, mask), [[4.0, -1.0], [0.0, 0.0]])
+
+
+def test_last_pooling_reads_the_last_real_position():
+    x = jnp.array([[[2.0], [4.0], [9.0]], [[7.0], [8.0], [3.0]], [[1.0], [2.0], [3.0]]])
+    mask = jnp.array([[True, True, False], [False, True, True], [False] * 3])
+    np.testing.assert_array_equal(last_real(x, mask), [[4.0], [3.0], [0.0]])
 
 
 def test_sinusoids_have_geometric_wavelengths_from_2_pi_to_20000_pi():

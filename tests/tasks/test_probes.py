@@ -10,7 +10,7 @@ from tasks.generators.random import next_uint64, stream, words
 from tasks.recall import NUM_EACH, PAD, QUERY, distances, generate, recall, verify
 from tiny_runs import ROOT, kept_runs
 
-ROWS = {"seed": 3, "length": 64, "num_pairs": 8, "count": 3_000}
+ROWS = {"seed": 3, "length": 64, "num_pairs": 8, "num_symbols": 64, "count": 3_000}
 
 
 @pytest.fixture(scope="module")
@@ -79,16 +79,26 @@ def test_a_row_of_another_form_has_no_answer_and_is_refused(rows, place):
         verify({"train": Split(inputs, rows.labels)})
 
 
-def test_the_near_part_of_a_row_answers_what_lies_there():
+def test_fewer_symbols_are_the_first_of_each_kind_and_the_classes():
+    sizes = {"num_train": 10, "num_validation": 10, "num_test": 2_000}
+    task = make_task("recall", length=20, num_pairs=4, num_symbols=5, **sizes)
+    rows = task.read(None)["test"]
+    body = rows.inputs[:, :-3]
+    keys, values = body[(body >= 1) & (body <= 64)], body[(body >= 65) & (body <= 128)]
+    assert set(keys) == set(range(1, 6)) and set(values) == set(range(65, 70))
+    assert len(task.classes) == 5 and set(rows.labels) == set(range(5))
+
+
+def test_the_nearer_half_of_a_row_answers_what_lies_there():
     task = make_task("recall", num_train=10, num_validation=10, num_test=4_000)
     baselines = task.trivial_baselines(task.read(None))
-    # 127 of 510 places are near; elsewhere the most frequent value of 32.
+    # 255 of 510 places are near; elsewhere the most frequent value of 32.
     frequent, near = (
         baselines["most frequent value"],
-        baselines["the last 256 positions"],
+        baselines["the nearer half of the row"],
     )
     assert 0.07 < frequent < 0.1
-    assert near == pytest.approx(127 / 510 + (1 - 127 / 510) * frequent, abs=0.025)
+    assert near == pytest.approx(0.5 + 0.5 * frequent, abs=0.025)
 
 
 def test_even_pairs_are_the_changes_counted_one_by_one():
@@ -117,6 +127,8 @@ def test_a_wrong_label_of_even_pairs_is_found():
     ("task", "options", "message"),
     [
         ("recall", {"num_pairs": 65}, "num_pairs is 65, but must be from 1 to 64"),
+        ("recall", {"num_symbols": 9}, "num_pairs is 32, but must be from 1 to 9"),
+        ("recall", {"num_symbols": 0}, "num_symbols is 0, but must be from 1 to 64"),
         ("recall", {"length": 60}, "length is 60, but must be at least 68"),
         ("even_pairs", {"min_length": 1_024}, "max_length is 1024"),
         ("even_pairs", {"seed": -1}, "seed is -1"),
