@@ -1,7 +1,8 @@
 """Recall, a probe: the value of a key among 1,024 positions of noise, 64 classes.
 
 make task=recall recipe=quick
-    rows of 64 positions, 4 pairs of 8 symbols; a minute on two CPU cores
+    rows of 64 positions, 4 pairs of 8 symbols; half a minute on one CPU core: FNet
+    11.6 %, chance; mixer=cnn with --config.hybrid.num_layers=1 100.0 % (1 seed)
 make task=recall recipe=small
     rows of 1,024 positions with 32 pairs
 make task=recall recipe=lra2020

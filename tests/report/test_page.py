@@ -338,6 +338,7 @@ def test_the_report_in_the_documentation_is_that_of_the_results_kept(kept):
 
 def test_the_documentation_says_what_pretraining_brought_fnet():
     runs = load([ROOT / "results" / "image"]).runs
+    runs = runs[runs["config.encoder.inputs"] == "values"]
     found, _ = pool(runs[runs["recipe"] == "small"])
     own, scratch = (
         next(each.estimate for each in found if each.key[0] == name)
@@ -353,6 +354,18 @@ def test_the_documentation_says_what_pretraining_brought_fnet():
     points = (difference.low, difference.difference, difference.high)
     low, mean, high = (f"{100 * each:.1f}" for each in points)
     assert f"{mean} points less\n[{low} to {high}], paired" in text
+
+
+def test_the_documentation_says_what_fnet_reaches_on_pixels_as_tokens():
+    runs = load([ROOT / "results" / "image"]).runs
+    runs = runs[(runs["recipe"] == "small") & (runs["mixer"] == "fnet")]
+    (found,), _ = pool(runs[runs["config.encoder.inputs"] == "tokens"])
+    mean, low, high = (
+        f"{100 * share:.1f}"
+        for share in (found.estimate.mean, found.estimate.low, found.estimate.high)
+    )
+    text = (ROOT / "docs" / "recipes.md").read_text()
+    assert f"FNet has {mean} % of the test images right\n[{low} to {high}]" in text
 
 
 def test_the_documentation_shows_what_beginning_from_a_restorer_brought():

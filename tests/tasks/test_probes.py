@@ -139,9 +139,10 @@ def test_a_wrong_option_of_a_probe_is_a_clear_error(task, options, message):
         make_task(task, **options)
 
 
-def test_the_documentation_shows_the_runs_that_are_kept():
-    lines = (ROOT / "docs" / "data.md").read_text().splitlines()
-    runs = [*kept_runs("even_pairs")]
+@pytest.mark.parametrize("task", ["even_pairs", "recall"])
+def test_the_documentation_shows_the_runs_that_are_kept(task):
+    lines = (ROOT / "docs" / "probes.md").read_text().splitlines()
+    runs = [*kept_runs(task)]
     assert len(runs) >= 5
     for result, name, score in runs:
         rate = result.config["schedule"]["learning_rate"]
