@@ -46,7 +46,9 @@ class Mixer(nn.Module):
         scores = self._scores(x.shape[1])
         top = jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True))
         weights = jnp.exp(scores - top)
-        total = jnp.einsum("hij,bj->bih", weights, mask.astype(jnp.float32))
+        real = mask.T.astype(jnp.float32)  # j b
+        real = jnp.broadcast_to(real, (self.num_heads, *real.shape))
+        total = weighted_sums(weights, real).transpose(2, 1, 0)
         # One pattern of dropped weights for the batch, as there is one of weights.
         weights = nn.Dropout(self.dropout_rate, deterministic=not train)(weights)
         columns = value.transpose(2, 1, 0, 3)  # h j b k: one matrix for the batch
