@@ -61,9 +61,9 @@ def test_without_a_recipe_the_devices_decide_and_it_is_said(capsys):
 
 
 def test_wrong_values_end_in_one_line(tmp_path):
-    done = run(command(tmp_path / "run", encoder__pool="last"), tmp_path)
+    done = run(command(tmp_path / "run", encoder__pool="middle"), tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: encoder.pool is 'last'; choose from")
+    assert done.stderr.startswith("error: encoder.pool is 'middle'; choose from")
     assert len(done.stderr.splitlines()) == 1
 
 

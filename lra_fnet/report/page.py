@@ -124,12 +124,15 @@ def overview_panels(report: Report) -> list[figures.Panel]:
 
 
 def tradeoff_panels(report: Report) -> list[figures.Tradeoff]:
-    """Return accuracy against measured speed, for tasks with at least two mixers."""
+    """Return accuracy against measured speed, for tasks with at least two mixers.
+
+    Speeds are those of the table that has most mixers at the task's length.
+    """
     if report.lead is None or not report.speeds:
         return []
     panels = []
     for task in report.lead.tasks:
-        measured = report.speeds[0].at_length_of(task)
+        measured = max((each.at_length_of(task) for each in report.speeds), key=len)
         column = report.lead.column(task)
         found = {row: column[row].estimate for row in measured if row in column}
         points = [
