@@ -106,6 +106,29 @@ def test_fnet_is_faster_or_slower_only_where_every_round_says_so(tmp_path):
     assert rows["s5"][-1] == "neither" and rows["lru"][-1] == "faster"
 
 
+@pytest.mark.parametrize(
+    ("rate", "low", "high", "said"),
+    [
+        (12.0, 0.5, 0.9, "cnn trains fastest at length 512"),
+        (12.0, 0.9, 1.1, "fnet and cnn, tied, train fastest at length 512"),
+        (9.0, 0.9, 1.1, "fnet and cnn, tied, train fastest at length 512"),
+        (12.0, 1.1, 1.5, "fnet trains fastest at length 512"),
+        (9.0, 1.1, 1.5, "fnet trains fastest at length 512"),
+    ],
+)
+def test_steps_in_turns_say_who_is_fastest_before_rates_do(
+    tmp_path, rate, low, high, said
+):
+    spread = {"low": low, "median": (low + high) / 2, "high": high, "repeats": 3}
+    write_speed(tmp_path, made_speed("transformer", 512, 2.0))
+    write_speed(tmp_path, made_speed("fnet", 512, 10.0))
+    write_speed(tmp_path, made_speed("cnn", 512, rate, fnet_speed_up=spread))
+    (found,) = read_report([tmp_path]).speeds
+    assert found.finding().startswith(said)
+    speed_up = 6 if said.startswith("cnn") else 5
+    assert found.finding().endswith(f"a speed-up of {speed_up} over the transformer.")
+
+
 def test_a_measurement_of_nothing_is_a_dash_and_no_division(tmp_path):
     write_speed(tmp_path, made_speed("transformer", 512, 0.0))
     write_speed(tmp_path, made_speed("fnet", 512, 2.0))
