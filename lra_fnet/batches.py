@@ -18,29 +18,40 @@ def batch_indices(
     batch_size: int,
     num_examples: int,
     num_first: int = 0,
+    first_at: int = 0,
 ) -> Int[np.ndarray, "k b"]:
     """Return the examples of steps first_step, first_step + 1, ...
 
     Epochs follow each other without a gap: a batch may end one and begin the next, so
-    every example is seen once an epoch and none is dropped. Before the first epoch the
-    first `num_first` of the examples are read in their order; epochs are without them.
+    every example is seen once an epoch and none is dropped. The first `num_first` of
+    the examples are read once, in their order, from step `first_at` on; then the
+    epochs, which are without them, go on.
 
     >>> batch_indices(0, first_step=1, num_steps=2, batch_size=2, num_examples=3).shape
     (2, 2)
     >>> batch_indices(0, 0, 2, batch_size=2, num_examples=5, num_first=4).tolist()
     [[0, 1], [2, 3]]
     """
-    start, stop = first_step * batch_size, (first_step + num_steps) * batch_size
-    picked = np.arange(start, min(stop, num_first))
-    start, stop = max(start - num_first, 0), stop - num_first
-    if stop > 0:
-        others = num_examples - num_first
-        epochs = range(start // others, (stop - 1) // others + 1)
-        order = np.concatenate([epoch_order(seed, e, others) for e in epochs])
-        offset = start - epochs[0] * others
-        order = num_first + order[offset : offset + stop - start]
-        picked = np.concatenate([picked, order])
-    return picked.reshape(num_steps, batch_size).astype(np.int32)
+    places = np.arange(first_step, first_step + num_steps)[:, None] * batch_size
+    places = places + np.arange(batch_size)
+    of_first = places - first_at * batch_size
+    is_first = (of_first >= 0) & (of_first < num_first)
+    of_epochs = np.where(of_first < 0, places, places - num_first)[~is_first]
+    picked = of_first
+    others = _from_epochs(seed, of_epochs, num_examples - num_first)
+    picked[~is_first] = num_first + others
+    return picked.astype(np.int32)
+
+
+def _from_epochs(
+    seed: int, places: Int[np.ndarray, "n"], num_examples: int
+) -> Int[np.ndarray, "n"]:
+    """Return what stands at rising places of the epochs, one after the other."""
+    if not len(places):
+        return places
+    epochs = range(places[0] // num_examples, places[-1] // num_examples + 1)
+    order = np.concatenate([epoch_order(seed, e, num_examples) for e in epochs])
+    return order[places - epochs[0] * num_examples]
 
 
 def call_indices(
@@ -51,12 +62,14 @@ def call_indices(
     batch_size: int,
     num_examples: int,
     num_first: int = 0,
+    first_at: int = 0,
 ) -> Int[np.ndarray, "s k b"]:
     """Return the batches of every seed for one call; zeros fill it to max_steps."""
     indices = np.zeros((len(seeds), max_steps, batch_size), np.int32)
     for row, seed in enumerate(seeds):
         indices[row, :num_steps] = batch_indices(
-            seed, first_step, num_steps, batch_size, num_examples, num_first
+            *(seed, first_step, num_steps, batch_size),
+            *(num_examples, num_first, first_at),
         )
     return indices
 

@@ -316,6 +316,7 @@ def _take_steps(
         batch_size=config.train.batch_size,
         num_examples=len(train_split.labels),
         num_first=num_first,
+        first_at=config.pretrain.num_steps,  # a curriculum is for the task's own steps
     )
     call = (state, *train_split, indices_of_call(0, 1), np.int32(1))
     fastest = program.micro_batches

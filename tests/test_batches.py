@@ -36,11 +36,24 @@ def test_a_curriculum_is_read_once_in_its_order_before_the_epochs(
     np.testing.assert_array_equal(others, alone[: len(others)])
 
 
-@pytest.mark.parametrize("num_first", [0, 9])
+@given(num_first=st.integers(1, 40), first_at=st.integers(0, 12))
+def test_a_curriculum_that_begins_later_is_put_between_what_the_epochs_give(
+    num_first, first_at
+):
+    count, batch_size, start = num_first + 7, 3, 3 * first_at
+    stream = batch_indices(0, 0, 40, batch_size, count, num_first, first_at).ravel()
+    first, stop = stream[start:], start + num_first
+    np.testing.assert_array_equal(first[:num_first], np.arange(num_first))
+    others = np.concatenate([stream[:start], stream[stop:]]) - num_first
+    alone = batch_indices(0, 0, 40, batch_size, 7).ravel()
+    np.testing.assert_array_equal(others, alone[: len(others)])
+
+
+@pytest.mark.parametrize(("num_first", "first_at"), [(0, 0), (9, 0), (9, 4)])
 @given(first=st.integers(0, 30), count=st.integers(1, 10))
-def test_order_is_a_function_of_the_step_alone(num_first, first, count):
-    whole = batch_indices(7, 0, 40, 5, 17, num_first)
-    part = batch_indices(7, first, count, 5, 17, num_first)
+def test_order_is_a_function_of_the_step_alone(num_first, first_at, first, count):
+    whole = batch_indices(7, 0, 40, 5, 17, num_first, first_at)
+    part = batch_indices(7, first, count, 5, 17, num_first, first_at)
     np.testing.assert_array_equal(part, whole[first : first + count])
 
 

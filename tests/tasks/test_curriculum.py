@@ -85,17 +85,43 @@ def test_verification_draws_both_parts_again(both, example):
         task.verify({**dataset.splits, "train": damaged})
 
 
+def train(workdir, count, num_steps, first=16, pretraining=0):
+    sizes = {**SIZES, "num_train": count, "curriculum": first}
+    changed = {f"data.{key}": value for key, value in sizes.items()}
+    config = load_config("pathfinder", "quick", MODEL | changed)
+    config.train.num_steps = num_steps
+    if pretraining:
+        config.pretrain.objective = "masked"
+        config.pretrain.num_steps = pretraining
+    (result,) = train_and_evaluate(config, workdir)
+    return result
+
+
+def losses(result):
+    return [point.loss for point in result.curves.train]
+
+
 def test_a_run_reads_the_curriculum_before_anything_else(tmp_path, monkeypatch):
     """As long as it lasts, no other training image matters."""
     monkeypatch.setenv("LRA_DATA", str(tmp_path / "data"))
+    for steps, matters in ((2, False), (3, True)):
+        of_60, of_40 = (
+            losses(train(tmp_path / f"{count}-{steps}", count, steps))
+            for count in (60, 40)
+        )
+        assert of_60[:2] == of_40[:2]
+        assert (of_60[2:] != of_40[2:]) == matters
 
-    def losses(count, steps):
-        sizes = {**SIZES, "num_train": count, "curriculum": 16}
-        changed = {f"data.{key}": value for key, value in sizes.items()}
-        config = load_config("pathfinder", "quick", MODEL | changed)
-        config.train.num_steps = steps
-        (result,) = train_and_evaluate(config, tmp_path / f"{count}-{steps}")
-        return [point.loss for point in result.curves.train]
 
-    assert losses(60, 2) == losses(40, 2)
-    assert losses(60, 3)[2] != losses(40, 3)[2]
+def test_pre_training_leaves_the_curriculum_to_the_task(tmp_path, monkeypatch):
+    """It restores the task's own images; what comes after it begins with the others."""
+    monkeypatch.setenv("LRA_DATA", str(tmp_path / "data"))
+    own, plain = (
+        train(tmp_path / str(first), 60, 4, first, pretraining=2) for first in (16, 0)
+    )
+    restored, restored_plain = (
+        [point.loss for point in result.pretraining.curves.train]
+        for result in (own, plain)
+    )
+    assert len(restored) == 2 and restored == restored_plain
+    assert losses(own)[0] != losses(plain)[0]
