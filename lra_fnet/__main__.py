@@ -144,7 +144,10 @@ def report(arguments: Arguments) -> int:
     """Write a page, tables and a data frame of all results."""
     from lra_fnet.report.page import write_report
 
-    return write_report(names(arguments.runs, "runs"), arguments.to)
+    documents = names(arguments.documents, "documents") if arguments.documents else []
+    return write_report(
+        names(arguments.runs, "runs"), arguments.to, map(Path, documents)
+    )
 
 
 def speed(arguments: Arguments) -> int:
@@ -307,6 +310,9 @@ def report_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `report`."""
     parser.add_argument("--runs", default="results runs", help="folders with results")
     parser.add_argument("--to", type=folder, default=Path("report"))
+    parser.add_argument(
+        "--documents", default="", help="files of Markdown, to fill in marked tables"
+    )
 
 
 def record_flags(parser: argparse.ArgumentParser) -> None:

@@ -224,14 +224,18 @@ class AccuracyTable:
     @property
     def why_not_official(self) -> list[str]:
         """Return why it cannot be compared with published numbers."""
-        found = self.configurations.items()
-        unlike = sorted({(unlike_published(c), task) for (_, task), c in found})
+        unlike = ((why, t) for t in self.tasks for why in self.unlike_published(t))
         reasons = (
             WHY_RECIPE.get(self.recipe, "not the budget of the published table"),
             WHY_SAMPLE if self.sample else "",
-            *(f"{task}: {why}" for why, task in unlike if why),
+            *(f"{task}: {why}" for why, task in sorted(unlike)),
         )
         return [reason for reason in reasons if reason]
+
+    def unlike_published(self, task: str) -> set[str]:
+        """Return what the runs of a task read that published results do not."""
+        found = {unlike_published(own) for own in self.column(task).values()}
+        return found - {""}
 
     @cached_property
     def tasks(self) -> list[str]:

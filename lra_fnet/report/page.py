@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from lra_fnet.report import accuracy, figures, learning, published, sentences, tables
 from lra_fnet.report.accuracy import AccuracyTable, NotComparable
+from lra_fnet.report.documents import with_tables
 from lra_fnet.report.load import load, results_csv
 from lra_fnet.report.speed import BASE, SpeedTable, speed_tables
 from lra_fnet.report.tables import as_markdown
@@ -71,13 +72,19 @@ class Report(NamedTuple):
         return sentences.how_sure(self.lead) if self.lead else ""
 
 
-def write_report(folders: list[str], to: Path) -> int:
+def write_report(folders: list[str], to: Path, documents: Iterable[Path] = ()) -> int:
     """Write page and tables of all results; return the exit status.
 
     It is 1 if a file had to be left out. Default folders that do not exist are skipped.
 
+    Args:
+      folders: with results.
+      to: where files are written.
+      documents: files of Markdown, whose marked tables are written anew.
+
     Raises:
-      ValueError: a folder that was named does not exist.
+      ValueError: a folder that was named does not exist, or a mark has no table.
+      OSError: a document does not exist.
     """
     missing = [name for name in folders if not Path(name).is_dir()]
     if missing and folders != DEFAULT_FOLDERS:
@@ -93,10 +100,13 @@ def write_report(folders: list[str], to: Path) -> int:
         texts["overview.svg"] = figures.overview(panels)
     if tradeoffs := tradeoff_panels(report):
         texts["tradeoff.svg"] = figures.tradeoff(tradeoffs)
+    files = {to / name: text for name, text in texts.items()}
+    for path in documents:
+        files[path] = with_tables(path.read_text(), report.tables, report.speeds)
     to.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        write_text(to / name, text)
-    print(f"{report.summary()}; wrote {', '.join(str(to / name) for name in texts)}")
+    for path, text in files.items():
+        write_text(path, text)
+    print(f"{report.summary()}; wrote {', '.join(map(str, files))}")
     for line in [*report.findings(), *report.remarks]:
         print(f"  {line}")
     for line in report.bad_files:

@@ -16,10 +16,12 @@ from lra_fnet.report.sentences import (
     interval,
     p_words,
     percent,
+    plural,
     points,
 )
 from tasks import task_title
 
+MAJORITY = "majority class"
 LETTERS = dict(zip(MARKS, "abcde", strict=True))
 AVERAGES = {"Five tasks": FIVE, "Six tasks": SIX}
 
@@ -201,6 +203,39 @@ def accuracy_table(table: AccuracyTable) -> TextTable:
     rows = [[row, *map(str, own)] for row, own in entries(table)]
     columns = ["mixer", *header(table)]
     return TextTable("", columns, [*rows, *baseline_rows(table)])
+
+
+def short_table(table: AccuracyTable) -> TextTable:
+    """Return accuracies, seeds, the best trivial baseline and the majority class.
+
+    A star: inputs are not those of published numbers.
+    """
+    stars = ["*" if table.unlike_published(task) else "" for task in table.tasks]
+    titles = [
+        f"{task_title(t)}{star}" for t, star in zip(table.tasks, stars, strict=True)
+    ]
+    rows = [
+        [row, *(_short(table, row, task) for task in table.tasks)] for row in table.rows
+    ]
+    best, majority = ["best trivial baseline"], [MAJORITY]
+    for task in table.tasks:
+        by_name = {
+            name: own[task] for name, own in table.baselines.items() if task in own
+        }
+        strongest = max(by_name, key=lambda name: by_name[name], default="")
+        best.append(f"{percent(by_name[strongest])}, {strongest}" if by_name else "")
+        majority.append(percent(by_name[MAJORITY]) if MAJORITY in by_name else "")
+    columns = ["test accuracy, % [95 % interval]", *titles]
+    return TextTable("", columns, [*rows, best, majority])
+
+
+def _short(table: AccuracyTable, row: str, task: str) -> str:
+    """Return accuracy, interval and number of seeds; or why there is none."""
+    shown, found = entry(table, row, task), table.configurations.get((row, task))
+    if found is None:
+        return shown.reason
+    seeds = plural(len(found.seeds), "seed")
+    return f"{shown.mean} [{shown.interval}], {seeds}"
 
 
 def _averages(table: AccuracyTable) -> list[str]:

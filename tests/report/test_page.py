@@ -14,6 +14,7 @@ from jinja2 import TemplateNotFound
 from lra_fnet.report import figures
 from lra_fnet.report import page as page_module
 from lra_fnet.report.accuracy import pool
+from lra_fnet.report.documents import MARK, with_tables
 from lra_fnet.report.figures import Plot, Series, drawn
 from lra_fnet.report.load import load
 from lra_fnet.report.page import (
@@ -23,10 +24,10 @@ from lra_fnet.report.page import (
     write_report,
 )
 from lra_fnet.report.statistics import compare
-from lra_fnet.report.tables import as_markdown
 from made_results import made, made_speed, write, write_made, write_speed
 
 ROOT = Path(__file__).parent.parent.parent
+PAGES = ["README.md", "docs/language.md"]  # those that `make docs` fills in
 
 
 @pytest.fixture(scope="module")
@@ -297,38 +298,39 @@ def kept():
     return read_report([ROOT / "results"])
 
 
-def readme_rows(report):
-    """Return the lines of the README's table: mixers, best baseline, majority class."""
-    table = report.lead
-    columns = [table.column(task) for task in table.tasks]
-    for row in table.rows:
-        cells = []
-        for column in columns:
-            found = column[row].estimate if row in column else None
-            cells.append(cell(found) if found else "not run")
-        yield f"| {row} | {' | '.join(cells)} |"
+@pytest.mark.parametrize("page", PAGES)
+def test_the_tables_in_the_documentation_are_those_of_the_results_kept(kept, page):
+    shown = (ROOT / page).read_text()
+    assert re.search(MARK, shown, re.DOTALL)
+    assert shown == with_tables(shown, kept.tables, kept.speeds), "run make docs"
 
 
-def cell(found):
-    percent = [f"{100 * share:.1f}" for share in (found.mean, found.low, found.high)]
-    seeds = "1 seed" if found.seeds == 1 else f"{found.seeds} seeds"
-    return f"{percent[0]} [{percent[1]} to {percent[2]}], {seeds}"
+def test_every_table_of_speed_is_in_the_documentation(kept):
+    shown = "".join(
+        (ROOT / page).read_text() for page in ("README.md", "docs/language.md")
+    )
+    for table in kept.speeds:
+        assert f"<!-- speed {table.rows['task'].iloc[0]} -->" in shown
+    assert f"<!-- accuracy {kept.lead.recipe} -->" in shown
 
 
-def test_the_readme_shows_the_results_that_are_kept(kept):
-    readme = (ROOT / "README.md").read_text()
-    assert kept.lead.recipe == "small" and f"recipe `{kept.lead.recipe}`" in readme
-    for line in readme_rows(kept):
-        assert line in readme, f"README.md needs the line {line}"
-
-
-def test_the_documentation_has_the_verdict_on_every_mixer_that_was_timed(kept):
-    pages = {"text": "README.md", "sort": "docs/language.md"}
-    tables = [(each.rows["task"].iloc[0], each.verdicts()) for each in kept.speeds]
-    assert {task for task, _ in tables} == set(pages)
-    for task, verdicts in tables:
-        shown = (ROOT / pages[task]).read_text()
-        assert verdicts and all(as_markdown(table) in shown for table in verdicts)
+def test_a_document_gets_the_tables_that_its_marks_name(tmp_path):
+    write_made(tmp_path, mixer="fnet")
+    write_made(tmp_path, mixer="cnn", seed=0)
+    write_made(tmp_path, mixer="cnn", seed=1)
+    report = read_report([tmp_path])
+    recipe = report.lead.recipe
+    text = f"Before.\n\n<!-- accuracy {recipe} -->\nold\n<!-- end -->\n\nAfter.\n"
+    filled = with_tables(text, report.tables, report.speeds)
+    assert filled.startswith("Before.\n") and filled.endswith(
+        "<!-- end -->\n\nAfter.\n"
+    )
+    assert "| cnn " in filled and "2 seeds" in filled and "old" not in filled
+    assert filled == with_tables(filled, report.tables, report.speeds)
+    with pytest.raises(ValueError, match=f"<!-- accuracy none -->; have: {recipe}"):
+        with_tables("<!-- accuracy none --><!-- end -->", report.tables, [])
+    with pytest.raises(ValueError, match="<!-- speed text -->; have: none"):
+        with_tables("<!-- speed text --><!-- end -->", report.tables, [])
 
 
 def test_the_report_in_the_documentation_is_that_of_the_results_kept(kept):
