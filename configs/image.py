@@ -1,9 +1,9 @@
 """Image: grey CIFAR-10, 1,024 pixels in a row, ten classes.
 
 make task=image recipe=quick
-    two CPU cores: 4 minutes; FNet 32.2 % (1 seed), pixels as numbers
+    two CPU cores: 4 minutes; FNet 32.1 % (1 seed), pixels as numbers
 make task=image recipe=small
-    all data thrice, 9 to 20 minutes while other work ran; FNet 44.9 % (3 seeds)
+    all data thrice, 8 to 20 minutes while other work ran; FNet 44.9 % (3 seeds)
 make task=image recipe=lra2020
     the released budget, 35,000 steps; published: FNet 38.67 %, Transformer 42.44 %
 make task=image recipe=strong

@@ -4,7 +4,8 @@ make task=pathfinder recipe=quick
     two CPU cores: minutes; chance at this budget
 make task=pathfinder recipe=small
     three passes after shorter curves, pixels as numbers; fnet_gate 70.7 %
-    (3 seeds) in 22 minutes while other work ran, FNet 48.9 %, chance (1 seed), in 9
+    (3 seeds) in 22 to 35 minutes while other work ran, FNet 48.9 %, chance (1 seed),
+    in 9
 make task=pathfinder recipe=lra2020
     the released budget, 62,400 steps; published: FNet 77.80 %, Transformer 71.40 %
 make task=pathfinder recipe=strong

@@ -3,7 +3,8 @@
 make task=pathx recipe=quick
     two CPU cores: minutes; chance at this budget
 make task=pathx recipe=lra2020
-    the released budget, 500,000 steps; published: nothing above chance
+    the released budget, 500,000 steps; published: all of LRA's
+    at chance
 make task=pathx recipe=strong
     a modern recipe, 75 epochs, pixels as numbers; not measured here
 """

@@ -39,7 +39,7 @@ def lra2020(config: ConfigDict) -> None:
     """Set the released budget (lra_benchmarks/text_classification/configs)."""
     # LRA: its configs cut at 1,000 bytes, its paper reports the best of 1,000 to 4,000.
     config.data.validation = (
-        "test"  # LRA: selects on the test split, as it has no other
+        "test"  # LRA: validates there, as it has no other, but takes the last step
     )
     config.encoder.width = 256
     config.encoder.mlp_dim = 1024

@@ -240,7 +240,9 @@ def run_flags(parser: argparse.ArgumentParser) -> None:
     """Add what chooses a run: task, recipe, mixer, source, config keys."""
     parser.add_argument("--task", required=True, help="a file of tasks/")
     parser.add_argument(
-        "--recipe", default="", help="quick (default on CPUs), lra2020, strong"
+        "--recipe",
+        default="",
+        help="quick (default on CPUs), small, lra2020 (default elsewhere), strong",
     )
     parser.add_argument("--source", default="", help="where examples come from")
     parser.add_argument("--data", default="", help="the source's folder or archive")

@@ -353,7 +353,7 @@ class Result(File):
     data: DataFacts
     """The examples."""
     trivial_baselines: Shares = {}
-    """Accuracies on the same test split that need no training, by name."""
+    """Accuracies of trivial baselines on the same test split, by name."""
     test: Score
     """On the test split, with the parameters that were best on validation."""
     test_last_step: Score | None = None
@@ -786,7 +786,7 @@ def render(result: Result) -> str:
     from lra_fnet.report.published import published
 
     rows = [
-        (name, 100 * accuracy, "trivial baseline, no training")
+        (name, 100 * accuracy, "trivial baseline")
         for name, accuracy in result.trivial_baselines.items()
     ]
     rows.append((f"{result.mixer} (this run)", *_percent(result.test)))
@@ -842,8 +842,8 @@ def _remarks(result: Result) -> Iterator[str]:
         yield "  The pairs are not the release's: the published number is of others."
     if result.data.validation_is_test:
         yield (
-            "  Selected on the test split, as in the original: the number is its best "
-            "epoch. --config.data.validation=carved selects on held-out training data."
+            "  Selected on the test split, where the original validates: the best of "
+            "many looks. --config.data.validation=carved holds out training data."
         )
     if result.rules and result.rules.free_for_all:
         yield "  Free-for-all under the rules of the benchmark:"

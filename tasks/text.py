@@ -136,8 +136,8 @@ def _read(
         "train": _encode_all(train[: cut["num_train"] or None], cut["length"]),
         "test": _encode_all(parts["test"][: cut["num_test"] or None], cut["length"]),
     }
-    # LRA: validates on the test split, so that its results are the best of many looks
-    # at the test; that remains possible for comparison, the default is carved.
+    # LRA: validates on the test split, and reports the last checkpoint. That validation
+    # split remains possible; the default is carved out of the training reviews.
     splits["validation"] = (
         _encode_all(validation, cut["length"]) if validation else splits["test"]
     )

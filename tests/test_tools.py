@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 
@@ -9,7 +10,40 @@ import pytest
 
 from tiny_runs import ROOT, TINY
 
+WITH_DIFFERENCES = '''"""Module.
+
+LRA: is older.
+"""
+# LRA: sums
+# padding.
+
+# Another comment.
+config.x = 1  # LRA: 2
+def f():
+    """Return.
+
+    LRA: has none,
+    nowhere.
+    """
+    # It is so; LRA: not
+    # always.
+    # LRA: twice.
+'''
 FLAGS = " ".join(f"--config.{key}={value}" for key, value in TINY.items())
+
+
+def test_the_page_of_differences_is_what_the_comments_say():
+    tool = runpy.run_path(str(ROOT / "tools" / "differences.py"))
+    shown = (ROOT / "docs" / "differences.md").read_text()
+    assert shown == tool["page"](), "run make docs"
+    assert tool["differences"](WITH_DIFFERENCES) == [
+        "is older.",
+        "sums padding.",
+        "2 (`x = 1`)",
+        "has none, nowhere. (`f`)",
+        "not always.",
+        "twice.",
+    ]
 
 
 @pytest.mark.slow

@@ -58,7 +58,7 @@ class Report(NamedTuple):
 
     def summary(self) -> str:
         """Say how much was read."""
-        mixers = sentences.plural(self.runs["row"].nunique(), "mixer")
+        mixers = sentences.plural(self.runs["mixer"].nunique(), "mixer")
         tasks = sentences.plural(self.runs["task"].nunique(), "task")
         return f"{sentences.plural(len(self.runs), 'result')}: {mixers} on {tasks}"
 

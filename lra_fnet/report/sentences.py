@@ -141,7 +141,7 @@ def no_better_than_baseline(table: AccuracyTable, column: Ranking) -> str:
         return ""
     return (
         f"On {task_title(column.task)} no mixer is clearly better than the trivial "
-        f"baseline “{name}” ({percent(found[name])} %), which needs no training."
+        f"baseline “{name}” ({percent(found[name])} %)."
     )
 
 
@@ -174,9 +174,11 @@ def how_sure(table: AccuracyTable) -> str:
         )
     least, most = min(counts), max(counts)
     seeds = plural(most, "seed") if least == most else f"{least} to {most} seeds"
+    of_one = "; those of one seed, test examples alone" if least == 1 else ""
     return (
         f"Each number is from {seeds}. Intervals (95 %) and tests cover seeds and test "
-        "examples; tests are paired by example and corrected for all pairs of a column."
+        f"examples{of_one}. Tests are paired by example and corrected for all pairs of "
+        "a column."
     )
 
 

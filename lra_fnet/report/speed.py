@@ -137,8 +137,7 @@ class SpeedTable:
         best = _fastest(longest)
         if best == [BASE]:
             return f"Nothing trains faster than the {BASE} {where}."
-        speed_up = longest.set_index("mixer")["speed_up"][best[0]]
-        over = f"a speed-up of {speed_up:.2g} over the {BASE}"
+        over = f"a speed-up of {_over_base(longest, best[0]):.2g} over the {BASE}"
         if best[1:]:
             return f"{listed(best)}, tied, train fastest {where}: {over}."
         return f"{best[0]} trains fastest {where}: {over}."
@@ -221,6 +220,15 @@ def _fastest(rows: pd.DataFrame) -> list[str]:
     if fnet_is and FNET in rows.index:
         return [FNET, *ordered(tied, MIXERS)]
     return [best]
+
+
+def _over_base(rows: pd.DataFrame, mixer: str) -> float:
+    """Return a mixer's speed-up over the base, FNet's in turns where there is one."""
+    rows = rows.set_index("mixer")
+    in_turns = float(rows["in_turns"][BASE])
+    if mixer == FNET and not np.isnan(in_turns):
+        return in_turns
+    return float(rows["speed_up"][mixer])
 
 
 def _training(row: Any) -> str:
