@@ -75,7 +75,7 @@ speed speed-compare speed-fourier: .venv/installed-$(accel)
 ## make mixers               list all; make new-mixer name=NAME: begin one of your own
 ## make check-mixer mixer=NAME   hold it to the contract; without mixer=: all of them
 mixers models docs: .venv/installed-$(accel)
-	$(if $(filter docs,$@),@$(python) -m lra_fnet report --runs=results --to=docs/report --documents="README.md docs/language.md")
+	$(if $(filter docs,$@),@$(python) -m lra_fnet report --runs=results --to=docs/report --documents="README.md docs/language.md docs/results.md")
 	$(if $(filter docs,$@),@$(python) tools/differences.py)
 	$(call verb,mixers $(if $(filter docs,$@),--write=docs/mixers.md))
 check-mixer conform: .venv/installed-$(accel) ; $(call verb,check-mixer $(call given,mixer))

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable
 
 from lra_fnet.report.accuracy import AccuracyTable
+from lra_fnet.report.load import fields_document
 from lra_fnet.report.speed import SpeedTable
-from lra_fnet.report.tables import TextTable, as_markdown, short_table
+from lra_fnet.report.tables import as_markdown, short_table
 
-MARK = r"(<!-- (accuracy|speed) (\w+) -->).*?<!-- end -->"
+MARK = r"(<!-- (accuracy \w+|speed \w+|fields) -->).*?<!-- end -->"
 
 
 def with_tables(
@@ -16,23 +17,26 @@ def with_tables(
     """Return a document with today's table after each of its marks.
 
     `<!-- accuracy RECIPE -->` is for the accuracies of a recipe, `<!-- speed TASK -->`
-    for what FNet's step is compared with in turns, at the sizes of a task. A table
-    ends with `<!-- end -->`.
+    for what FNet's step is compared with in turns, at the sizes of a task, and
+    `<!-- fields -->` for what result files declare. `<!-- end -->` ends a table.
 
     Raises:
       ValueError: a mark names what has not been measured.
     """
-    found = ((each.rows["task"].iloc[0], each.verdicts()) for each in speeds)
-    tables: dict[str, dict[str, TextTable]] = {
-        "accuracy": {t.recipe: short_table(t) for t in accuracies if not t.sample},
-        "speed": {task: verdicts[0] for task, verdicts in found if verdicts},
-    }
+    real = [table for table in accuracies if not table.sample]
+    tables = {f"accuracy {table.recipe}": short_table(table) for table in real}
+    for each in speeds:
+        for verdicts in each.verdicts():
+            tables[f"speed {each.rows['task'].iloc[0]}"] = verdicts
+    texts = {name: as_markdown(table) for name, table in tables.items()}
+    texts["fields"] = fields_document()
 
     def filled(found: re.Match[str]) -> str:
-        mark, kind, name = found.groups()
-        if name not in tables[kind]:
-            have = ", ".join(tables[kind]) or "none"
-            raise ValueError(f"nothing was measured for the mark {mark}; have: {have}")
-        return f"{mark}\n\n{as_markdown(tables[kind][name])}\n\n<!-- end -->"
+        mark, name = found.groups()
+        if name not in texts:
+            raise ValueError(
+                f"nothing was measured for the mark {mark}; have: {', '.join(texts)}"
+            )
+        return f"{mark}\n\n{texts[name]}\n\n<!-- end -->"
 
     return re.sub(MARK, filled, text, flags=re.DOTALL)

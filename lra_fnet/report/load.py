@@ -220,7 +220,7 @@ def device_name(row: Mapping[str, Any]) -> str:
     if row.get("device.platform") != "cpu":
         return f"{row['device.count']} {TIMES} {kind}"
     hosts = row.get("device.hosts") or 1
-    name = f"{kind}, {cores} cores" if cores else kind
+    name = f"{kind}, {cores} core{'s' * (cores > 1)}" if cores else kind
     return f"{name} on each of {hosts} hosts" if hosts > 1 else name
 
 

@@ -62,6 +62,17 @@ class Report(NamedTuple):
         tasks = sentences.plural(self.runs["task"].nunique(), "task")
         return f"{sentences.plural(len(self.runs), 'result')}: {mixers} on {tasks}"
 
+    def origin(self) -> str:
+        """Say which machines and which code the runs are of."""
+        machines = self.runs["machine"].replace("", "unknown").value_counts()
+        where = "; ".join(f"{name} ({count})" for name, count in machines.items())
+        commits = self.runs["commit"].dropna()
+        changed = int(commits.str.endswith("-dirty").sum())
+        code = sentences.plural(commits.str.removesuffix("-dirty").nunique(), "commit")
+        runs = sentences.plural(changed, "run")
+        more = f" ({runs} with changes not committed)" if changed else ""
+        return f"Made on {where}, by {code}{more}" if where else ""
+
     def findings(self) -> list[str]:
         """Return what a reader should take from all this, in a few sentences."""
         lines = sentences.findings(self.lead) if self.lead else []

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lra_fnet.report.load import fields_document, load, results_csv
+from lra_fnet.report.load import load, results_csv
 from lra_fnet.report.page import write_report
 from lra_fnet.result import FILES, BadFile, Failure, Result, SpeedResult, json_schema
 from made_results import (
@@ -305,13 +305,6 @@ def test_a_hybrid_failure_has_the_name_of_its_row(tmp_path):
     made_failure(tmp_path, config=own)
     (failure,) = load([tmp_path]).failures.to_dict("records")
     assert (failure["row"], failure["sample"]) == ("fnet + 2 transformer (top)", True)
-
-
-def test_the_documentation_has_every_field():
-    text = (ROOT / "docs" / "results.md").read_text()
-    begin, end = "<!-- fields: begin -->\n", "\n<!-- fields: end -->"
-    message = "lra_fnet.report.load.fields_document() is the text between the markers"
-    assert text.split(begin)[1].split(end)[0] == fields_document(), message
 
 
 def test_the_json_schema_of_a_kind_names_what_a_file_needs():
