@@ -13,13 +13,18 @@ endif
 # Earlier names of two variables.
 $(foreach v,mixer mixers,$(if $($(v)),,$(eval $(v) := $($(subst mixer,model,$(v))))))
 
+# Several mixers for some targets, one for the others.
+$(if $(filter table speed compile smoke,$(MAKECMDGOALS)),$(if $(mixers),,$(eval mixers := $(mixer))),\
+  $(if $(mixer),,$(if $(mixers),$(error mixers=$(mixers) is for make table, speed, compile and smoke; write mixer=NAME))))
+$(if $(filter export,$(MAKECMDGOALS)),$(if $(task)$(workdir),,$(error export what? workdir=RUN or task=TASK)))
+
 # Variables that were given, as flags of the same names; values may have spaces.
 quoted = '$(subst ','\'',$(1))'
 given = $(foreach v,$(1),$(if $($(v)),$(call quoted,--$(v)=$($(v)))))
 of_run := task recipe source data
 # Public data sets come through TensorFlow Datasets, installed when they are asked for.
 tfds := $(if $(and $(filter text image,$(or $(task),text)),$(filter tfds,$(or $(source),tfds))),.venv/installed-data)
-verb = @echo python -m lra_fnet $(1) && exec $(python) -m lra_fnet $(1)
+verb = @echo $(call quoted,python -m lra_fnet $(1)) && exec $(python) -m lra_fnet $(1)
 
 .PHONY: $(shell sed -n 's/^\([a-z][a-z -]*\):\([^=].*\)*$$/\1/p' Makefile)
 .NOTPARALLEL:

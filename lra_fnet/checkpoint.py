@@ -5,6 +5,7 @@ written beside its place, flushed to the disk and renamed, so that an interrupti
 any moment leaves the earlier ones as they were. Of several hosts the first one writes.
 """
 
+import errno
 import hashlib
 import logging
 import os
@@ -39,14 +40,13 @@ class Snapshot:
 
 
 class Checkpoints:
-    """The snapshots of one workdir, as a context manager."""
+    """The snapshots of one workdir, as a context manager.
+
+    Reading them changes nothing: another process may be writing there.
+    """
 
     def __init__(self, workdir: Path):
         self._folder = workdir / FOLDER
-        if hosts.is_first():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            for unfinished in self._folder.glob("*.tmp"):
-                unfinished.unlink()
         self._writer = ThreadPoolExecutor(max_workers=1)
         self._last_write: Future[None] | None = None
 
@@ -87,10 +87,10 @@ class Checkpoints:
         except OSError as error:
             kept = self.steps()
             newest = f"the one of step {kept[0]:,}" if kept else "none yet"
+            remedy = "Free some space and repeat" if is_full(error) else "Repeat"
             raise CheckpointError(
                 f"cannot write a checkpoint to {self._folder}: {error.strerror}; the "
-                f"last good one is kept ({newest}). Free some space and repeat the "
-                "command to resume"
+                f"last good one is kept ({newest}). {remedy} the command to resume"
             ) from error
 
     def restore(self, like: Snapshot) -> Snapshot | None:
@@ -131,6 +131,9 @@ class Checkpoints:
     def _write(self, step: int, arrays: Snapshot) -> None:
         """Write one file, then delete those that are no longer kept."""
         payload = flax.serialization.to_bytes(arrays)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for unfinished in self._folder.glob("*.tmp"):  # by a process that was killed
+            unfinished.unlink()
         place = self._folder / f"{step}{SUFFIX}"
         aside = place.with_suffix(".tmp")
         try:
@@ -172,7 +175,13 @@ def newest_digest(workdir: Path) -> str:
 
 def _steps_in(folder: Path) -> list[int]:
     """Return the steps of the complete checkpoints in a folder, newest first."""
-    return sorted((int(p.stem) for p in folder.glob(f"*{SUFFIX}")), reverse=True)
+    names = (path.stem for path in folder.glob(f"*{SUFFIX}"))
+    return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
+
+
+def is_full(error: OSError) -> bool:
+    """Return whether a write failed for want of space."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _without_keys(snapshot: Snapshot) -> Snapshot:

@@ -5,6 +5,7 @@ keys. What a run then is, and what its hash is taken of, is the resolved config:
 values, with the hyperparameters of the mixers that the layers use and no others.
 """
 
+import ast
 import dataclasses
 import difflib
 import hashlib
@@ -84,6 +85,8 @@ def load_config(
     for key, value in changes.items():
         set_key(config, key, value)
     check_ranges(config)
+    for name in (config.hybrid.mixer, config.decoder.mixer):
+        mixer_class(name)  # raises for an unknown one, used or not
     layers = mixers_used(config)
     of_mixers = {section_key(key, layers): value for key, value in of_mixers.items()}
     for name in {*map(section, layers), *(key.split(".")[1] for key in of_mixers)}:
@@ -150,6 +153,16 @@ def known_keys(config: ConfigDict) -> list[str]:
     return [key for key, _ in _leaves(config)]
 
 
+# What a value must be, by the type of the one it replaces.
+KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    tuple: "numbers with commas between them",
+    type(None): "a number, None or a text in quotes",
+}
+
+
 def _as_type_of(old: Any, key: str, value: Any) -> Any:
     """Return a new value for a key in the type of the old one."""
     words = {"true": True, "1": True, "false": False, "0": False}
@@ -158,10 +171,14 @@ def _as_type_of(old: Any, key: str, value: Any) -> Any:
             return words[str(value).lower()]
         if isinstance(old, int) and not isinstance(value, str) and value != int(value):
             raise ValueError
-        return type(old)(value)
-    except (KeyError, ValueError, TypeError):
-        kinds = {bool: "true or false", int: "a whole number", float: "a number"}
-        raise ValueError(f"{key} is {value!r}; it must be {kinds[type(old)]}") from None
+        if isinstance(old, tuple | None) and isinstance(value, str):
+            value = ast.literal_eval(value)
+        if isinstance(old, tuple) and not isinstance(value, list | tuple):
+            value = (value,)
+        return value if old is None else type(old)(value)
+    except (KeyError, ValueError, TypeError, SyntaxError):
+        kind = KINDS.get(type(old), f"of the type {type(old).__name__}")
+        raise ValueError(f"{key} is {value!r}; it must be {kind}") from None
 
 
 # ---------------------------------------------------------------------------
@@ -229,7 +246,10 @@ def default_values(name: str, common: Mapping[str, Any] | ConfigDict) -> dict[st
     }
     missing = [key for key in fields if fields[key] is dataclasses.MISSING]
     if missing:
-        raise ValueError(f"mixer {name!r}: no default for {', '.join(missing)}")
+        raise ValueError(
+            f"mixer {name!r}: no default for {', '.join(missing)}; give the field a "
+            "value, and a tuple for several (no default_factory)"
+        )
     return fields | {key: common[key] for key in common if key in fields}
 
 
@@ -405,7 +425,13 @@ def as_config(resolved: Resolved) -> ConfigDict:
         not take; names them.
     """
     check_keys(resolved)
-    mixers = {section(name): values for name, values in resolved["mixers"].items()}
+    mixers = {
+        section(name): {
+            key: tuple(value) if isinstance(value, list) else value  # JSON has no tuple
+            for key, value in values.items()
+        }
+        for name, values in resolved["mixers"].items()
+    }
     recipe = recipe_config(resolved["task"], resolved["recipe"]).to_dict()
     left_out = {name: recipe[name] for name in ("pretrain", "init")}
     left_out["decoder"] = recipe["decoder"] | {"num_layers": 0}
@@ -443,11 +469,16 @@ def check_keys(resolved: Resolved) -> None:
     faults = [f"it lacks {key}" for key in sorted(known.keys() - found.keys())]
     faults += [f"it has {key}" for key in sorted(found.keys() - known.keys())]
     for key in known.keys() & found.keys():
-        value, kind = found[key], type(known[key])
-        if type(value) is not kind and not (kind is float and type(value) is int):
-            faults.append(f"its {key} is {value!r}")
+        if not _is_like(found[key], known[key]):
+            faults.append(f"its {key} is {found[key]!r}")
     if faults:
         raise ValueError(f"the config is of another version: {', '.join(faults)}")
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    """Return whether a value, perhaps from JSON, is of the type of a default."""
+    wider = {float: int, tuple: list}.get(type(default))
+    return default is None or type(value) in (type(default), wider)
 
 
 def config_hash(resolved: Resolved) -> str:
@@ -628,7 +659,7 @@ def _translator(config: ConfigDict, task: Task) -> Callable[..., Any]:
       ValueError: the task's answers are no sequences, or the decoder's mixer has no
         causal form.
     """
-    from lra_fnet.mixers import causal_mixers
+    from lra_fnet.mixers import causal_mixers, has_causal_form
     from lra_fnet.model.decoder import Translator
 
     if not task.answer_length:
@@ -637,7 +668,11 @@ def _translator(config: ConfigDict, task: Task) -> Callable[..., Any]:
             f"{task.name} do not end in a sequence that answers; set it to 0"
         )
     name = config.decoder.mixer
-    check_choice("decoder.mixer", name, causal_mixers())
+    if not has_causal_form(mixer_class(name)):
+        raise ValueError(
+            f"decoder.mixer is {name!r}, which has no causal form; these have one: "
+            f"{', '.join(causal_mixers())}"
+        )
     return partial(
         Translator,
         answer_length=task.answer_length,

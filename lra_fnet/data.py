@@ -66,7 +66,7 @@ class Dataset:
 
 def data_root() -> Path:
     """Return the folder of the data caches: LRA_DATA, or `data` where the run is."""
-    return Path(os.environ.get("LRA_DATA", "data"))
+    return Path(os.environ.get("LRA_DATA") or "data").expanduser()
 
 
 def load_dataset(task: Task, root: Path) -> Dataset:
@@ -198,9 +198,7 @@ def check_split(task: Task, name: str, split: Split) -> None:
     Raises:
       DataError: shape, ids or labels are not what the task says.
     """
-    shape: tuple[int, ...] = (task.max_length,)
-    if task.num_documents > 1:
-        shape = (task.num_documents, *shape)
+    shape = task.row_shape
     where = f"{task.name}, {name} split"
     if split.inputs.shape[1:] != shape or len(split.inputs) != len(split.labels):
         raise DataError(

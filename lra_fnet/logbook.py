@@ -30,9 +30,9 @@ class Logbook:
     """
 
     def __init__(self, workdir: Path, step: int, num_steps: int, tensorboard: bool):
-        self._path = workdir / FILE_NAME
+        self.path = workdir / FILE_NAME
         self._rewrite([r for r in self.records() if r["step"] <= step])
-        self._file = self._path.open("a")
+        self._file = self.path.open("a")
         self._bar = tqdm(
             total=num_steps,
             initial=step,
@@ -45,7 +45,7 @@ class Logbook:
 
     def records(self, event: str | None = None) -> Iterator[Record]:
         """Yield the events written so far, all or those of one kind."""
-        lines = self._path.read_text().splitlines() if self._path.exists() else []
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
         for line in lines:
             record = _parse(line)
             if record and event in (None, record["event"]):
@@ -54,12 +54,17 @@ class Logbook:
     def write(self, event: str, step: int, values: Mapping[str, Any]) -> None:
         """Record what happened at a step; values with a seed axis become lists."""
         plain = {name: _plain(value) for name, value in values.items()}
-        with named(self._path):
+        with named(self.path):
             self._file.write(json.dumps({"event": event, "step": step, **plain}) + "\n")
             self._file.flush()
         if self._events:
             for name, value in plain.items():
                 self._events.add_scalar(f"{event}/{name}", np.mean(value), step)
+
+    def sync(self) -> None:
+        """Bring what was written to the disk, before a checkpoint that counts on it."""
+        with named(self.path):
+            os.fsync(self._file.fileno())
 
     def say(self, line: str) -> None:
         """Print a line above the progress bar."""
@@ -83,7 +88,7 @@ class Logbook:
 
     def _rewrite(self, records: Sequence[Record]) -> None:
         """Replace the file in one move, so that none of it is lost half-way."""
-        write_text(self._path, "".join(json.dumps(r) + "\n" for r in records))
+        write_text(self.path, "".join(json.dumps(r) + "\n" for r in records))
 
 
 class SilentLogbook(Logbook):
@@ -94,6 +99,9 @@ class SilentLogbook(Logbook):
 
     def write(self, event: str, step: int, values: Mapping[str, Any]) -> None:
         """Record nothing."""
+
+    def sync(self) -> None:
+        """Have no file."""
 
     def say(self, line: str) -> None:
         """Print nothing."""
@@ -121,9 +129,11 @@ def last_step(workdir: Path) -> int:
 def _parse(line: str) -> Record | None:
     """Read one line; a kill can tear the last one, which then never happened."""
     try:
-        return json.loads(line)
+        record = json.loads(line)
     except ValueError:
         return None
+    is_event = isinstance(record, dict) and {"event", "step"} <= record.keys()
+    return record if is_event else None
 
 
 def _plain(value: Any) -> Any:

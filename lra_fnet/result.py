@@ -753,8 +753,10 @@ def write_result(
 ) -> None:
     """Write the test predictions, then `result.json`, whose presence means finished."""
     folder.mkdir(parents=True, exist_ok=True)
+    # Bytes, where classes are no more than these can number.
+    dtype = np.min_scalar_type(int(predictions.max()))
     for name, array in (
-        (PREDICTIONS_FILE, predictions.astype(np.uint8)),
+        (PREDICTIONS_FILE, predictions.astype(dtype)),
         (CORRECT_FILE, correct),
     ):
         with named(folder / name):

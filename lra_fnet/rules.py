@@ -44,8 +44,7 @@ WIDTH_STEP = 8  # widths are multiples of it, so that heads divide them
 
 def count_parameters(config: ConfigDict, task: Task) -> int:
     """Return the number of parameters of the model of a config; nothing is computed."""
-    documents = (task.num_documents,) if task.num_documents > 1 else ()
-    inputs = jax.ShapeDtypeStruct((1, *documents, task.max_length), jnp.uint8)
+    inputs = jax.ShapeDtypeStruct((1, *task.row_shape), jnp.uint8)
     init = partial(make_program(config, task).model.init, train=False)
     shapes = jax.eval_shape(init, jax.random.key(0), inputs)
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))

@@ -62,7 +62,7 @@ from lra_fnet.result import (
     seed_result,
     write_result,
 )
-from lra_fnet.rules import check_rules, repeat_command
+from lra_fnet.rules import check_rules, count_parameters, repeat_command
 from lra_fnet.step import (
     Best,
     DeviceSplit,
@@ -71,7 +71,13 @@ from lra_fnet.step import (
     carry_over,
     keep_best,
 )
-from lra_fnet.workdir import PRETRAINING_FOLDER, FolderLock, WorkdirError, claim
+from lra_fnet.workdir import (
+    PRETRAINING_FOLDER,
+    FolderLock,
+    WorkdirError,
+    claim,
+    is_of_another,
+)
 from tasks import DataError, make_task
 
 SECONDS_PER_CALL = 1.0  # where the number of steps is chosen by it
@@ -109,7 +115,8 @@ def train_and_evaluate(
     check_config(config)
     with contextlib.ExitStack() as stack:
         hosts.on_first(lambda: stack.enter_context(FolderLock(workdir)))
-        stack.enter_context(_failure_recorded(config, workdir))
+        if not is_of_another(workdir, resolve(config)):
+            stack.enter_context(_failure_recorded(config, workdir))
         return _train_and_evaluate(config, workdir, parity, stack)
 
 
@@ -121,6 +128,9 @@ def _train_and_evaluate(
     folders = result_folders(workdir, seeds)
     task = make_task(config.task, **config.data)
     _check_same_run(identity, workdir)
+    program = make_program(config, task)
+    # Asking the model also refuses values that it cannot take, before data are made.
+    parameters = count_parameters(config, task)
     dataset = hosts.together(lambda: load_dataset(task, data_root()))
     _check_same_data(dataset)
     print(dataset.summary())
@@ -130,8 +140,7 @@ def _train_and_evaluate(
         print(f"{workdir} holds the finished run; delete it to train again")
         return finished
 
-    # -- Program and arrays on the devices -------------------------------------------
-    program = make_program(config, task)
+    # -- Arrays on the devices -------------------------------------------------------
     train_split, validation_split, test_split = (
         program.put(dataset.splits[name].inputs, dataset.splits[name].labels)
         for name in ("train", "validation", "test")
@@ -140,7 +149,6 @@ def _train_and_evaluate(
     # -- State: fresh, or from the newest checkpoint ---------------------------------
     begin = partial(_begin, config=config, inputs=train_split.inputs, stack=stack)
     phase = begin("", program, workdir)
-    parameters = sum(p[0].size for p in jax.tree.leaves(phase.state.params))
     rules = check_rules(config, task, parameters, parity)
     step, num_steps = phase.step, config.train.num_steps
     pretraining = None
@@ -155,6 +163,8 @@ def _train_and_evaluate(
     )
     if step:
         log.say(f"resuming from step {step:,} of {num_steps:,} in {workdir}")
+        current = pretraining or phase
+        hosts.on_first(lambda: _check_record(log, current, config.pretrain.num_steps))
 
     # -- Steps: to restore hidden positions, if so configured; then of the task ------
     take_steps = partial(
@@ -362,6 +372,7 @@ def _take_steps(
                 seconds = evaluator.take_seconds()
                 _log_validation(log, f"{prefix}validation", step, sums, best, seconds)
             if save:
+                log.sync()
                 checkpoints.save(step, Snapshot(state, best))
             if evaluate or save:
                 progress.restart_clock()
@@ -377,8 +388,8 @@ def _take_steps(
 def _failure_recorded(config: ConfigDict, workdir: Path) -> Iterator[None]:
     """Leave the reason of a failure in the workdir; a signal to stop is none."""
     path = workdir / FAILURE_FILE
-    if hosts.is_first():
-        path.unlink(missing_ok=True)
+    if hosts.is_first() and path.exists():
+        path.unlink()
     try:
         yield
     except (Interrupted, WorkdirError, hosts.HostError):
@@ -476,6 +487,29 @@ class CallLength:
         fitting = int(SECONDS_PER_CALL * self._count / seconds)
         self._steps = min(max(fitting, 1), self._most)
         self._trials -= 1
+
+
+def _check_record(log: Logbook, phase: Phase, before: int) -> None:
+    """Check that the logbook has what the result needs of the steps so far.
+
+    Args:
+      log: of the run.
+      phase: as a checkpoint has it.
+      before: steps of pre-training.
+
+    Raises:
+      WorkdirError: it has not; says what to do.
+    """
+    needed = {(f"{phase.prefix}validation", step) for step in phase.best.step.tolist()}
+    if before and not phase.prefix:
+        needed.add((f"{BEFORE}validation", before))
+    have = {(record["event"], record["step"]) for record in log.records()}
+    if lost := sorted((step, event) for event, step in needed - have if step):
+        step, event = lost[0]
+        raise WorkdirError(
+            f"{log.path} lacks the {event.replace('_', ' ')} of step {step:,}, which "
+            "the result needs; delete the folder of the run to train it again"
+        )
 
 
 def _check_same_run(identity: dict[str, Any], workdir: Path) -> None:

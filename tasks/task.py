@@ -97,6 +97,12 @@ class Task:
     read_file: Callable[[Path], Iterator[tuple[str, np.ndarray]]] | None = None
 
     @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Return the shape of the inputs of an example."""
+        documents = (self.num_documents,) if self.num_documents > 1 else ()
+        return (*documents, self.max_length)
+
+    @property
     def num_classes(self) -> int:
         """Return how many classes there are."""
         return len(self.classes)

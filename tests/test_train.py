@@ -2,6 +2,7 @@ import itertools
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from lra_fnet import evaluate, hardware, hosts, train
+from lra_fnet.checkpoint import Checkpoints
 from lra_fnet.config import task_facts
 from lra_fnet.hardware import OutOfMemory
 from lra_fnet.logbook import NotFinite
@@ -116,6 +118,45 @@ def test_another_config_in_the_same_workdir_is_refused_with_the_difference(
     workdir, _ = finished
     with pytest.raises(WorkdirError, match="train.num_steps: 300 -> 301"):
         train_and_evaluate(tiny_config(train__num_steps=301), workdir)
+
+
+def test_a_wrong_command_leaves_no_failure_in_the_run_of_another(finished, data):
+    workdir, _ = finished
+    with pytest.raises(ValueError, match="seed is -1"):
+        train_and_evaluate(tiny_config(data__seed=-1), workdir)
+    assert not (workdir / FAILURE_FILE).exists()
+
+
+def test_a_value_that_the_model_refuses_costs_neither_data_nor_the_workdir(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LRA_DATA", str(tmp_path / "data"))
+    with pytest.raises(ValueError, match="norm_placement"):
+        train_and_evaluate(tiny_config(encoder__norm_placement="foo"), tmp_path / "run")
+    assert not (tmp_path / "data").exists()
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {FAILURE_FILE}
+
+
+def test_a_record_that_was_lost_is_a_clear_error(finished, tmp_path, data):
+    workdir = tmp_path / "run"
+    shutil.copytree(finished[0], workdir)
+    (workdir / "result.json").unlink()
+    record = workdir / "metrics.jsonl"
+    record.write_text("3\n" + record.read_text()[:40])
+    with pytest.raises(WorkdirError, match="lacks the validation of step .* delete"):
+        train_and_evaluate(tiny_config(), workdir)
+
+
+def test_reading_checkpoints_changes_nothing(finished, tmp_path):
+    shutil.copytree(finished[0] / "checkpoints", tmp_path / "checkpoints")
+    (tmp_path / "checkpoints" / "300.tmp").write_text("being written")
+    (tmp_path / "checkpoints" / "8 (copy).msgpack").write_text("by hand")
+    before = sorted(tmp_path.rglob("*"))
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.steps()[0] == 300
+    with Checkpoints(tmp_path / "none") as checkpoints:
+        assert checkpoints.steps() == []
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_workdir_in_use_is_refused(tmp_path, data):

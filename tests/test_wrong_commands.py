@@ -70,7 +70,9 @@ WRONG = {
     "sample": [
         ("--workdir=/nosuch", "no run in /nosuch"),
         ("--workdir=. --temperature=warm", "invalid float value: 'warm'"),
+        ("--workdir=. --temperature=inf", "temperature is inf; it must be >= 0 and"),
         ("--workdir=. --draw=x", "invalid int value: 'x'"),
+        (f"--workdir=. --draw={2**70}", "it must be from 0 to 2^32 - 1"),
         ("", "required: --workdir"),
     ],
     "import-fnet": [
@@ -93,6 +95,7 @@ WRONG = {
         ("--seeds=0", "seeds is 0"),
         ("--shard=17/16", "write shard=INDEX/COUNT"),
         ("--sources=folder", "write sources="),
+        ("--sources='x", "No closing quotation"),
         ("--dry --config.encoder.widht=3", "did you mean encoder.width?"),
     ],
     "report": [
@@ -101,6 +104,7 @@ WRONG = {
         ("--runs='x", "No closing quotation"),
         ("--runs=. --to=FILE/x", "FILE/x: Not a directory"),
         ("--runs=. --to=FILE", "FILE: exists and is no folder"),
+        ("--runs=. --documents=/nosuch", "/nosuch: No such file"),
     ],
     "speed": [
         ("--mixers=fnett", "did you mean 'fnet'?"),
@@ -122,6 +126,7 @@ WRONG = {
         (f"{QUICK} --target=high", "invalid float value: 'high'"),
         (f"{QUICK} --target=30 --seeds=2", "seeds is 2; it must be >= 3"),
         (QUICK, "required: --target"),
+        ("--task=text --recipe=quick --source=sample --target=60", "is made up"),
     ],
     "mixers": [
         ("--write=FILE/x", "no folder FILE to write to"),

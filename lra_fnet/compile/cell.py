@@ -93,13 +93,12 @@ def shapes_of_run(
         where = Format(layout, program.replicated) if layout else program.replicated
         return jax.ShapeDtypeStruct(shape, dtype, sharding=where)
 
-    documents = (task.num_documents,) if task.num_documents > 1 else ()
     splits = {
         name: DeviceSplit(
             shaped(
-                (size, *documents, task.max_length),
+                (size, *task.row_shape),
                 jnp.uint8,
-                by_rows(2 + len(documents)),
+                by_rows(1 + len(task.row_shape)),
             ),
             shaped((size,), jnp.int32),
         )

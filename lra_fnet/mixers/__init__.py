@@ -10,6 +10,7 @@ A class with a field `causal: bool = False` has a causal form: where the field i
 an output reads no later position. It is no hyperparameter; the encoder sets it.
 """
 
+import contextlib
 import importlib
 import importlib.util
 from importlib.metadata import EntryPoint, entry_points
@@ -52,7 +53,7 @@ def mixer_class(name: str) -> "type[nn.Module]":
     """
     own, installed = mixer_names(), installed_mixers()
     if name in own:
-        return importlib.import_module(f"lra_fnet.mixers.{name}").Mixer
+        return _mixer_of(name, _module(f"lra_fnet.mixers.{name}"))
     if name in installed:
         return _mixer_of(name, installed[name].load())
     if "." in name or _is_file_here(name):
@@ -70,15 +71,18 @@ def _is_file_here(name: str) -> bool:
 
 
 def _module(name: str) -> object:
-    """Import a module of another package."""
+    """Import the module of a mixer; say which one it is where that fails."""
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and something it needs is not
+    except Exception as error:
+        absent = error.name if isinstance(error, ModuleNotFoundError) else None
+        if absent and f"{name}.".startswith(f"{absent}."):
+            raise ValueError(
+                f"unknown mixer {name!r}: there is no module {absent!r}; run from its "
+                "folder, install it, or add its folder to PYTHONPATH"
+            ) from error
         raise ValueError(
-            f"unknown mixer {name!r}: there is no module {error.name!r}; run from its "
-            "folder, install it, or add its folder to PYTHONPATH"
+            f"mixer {name!r} cannot be imported: {type(error).__name__}: {error}"
         ) from error
 
 
@@ -98,8 +102,15 @@ def has_causal_form(mixer_type: object) -> bool:
 
 
 def causal_mixers() -> list[str]:
-    """List the mixers of this folder that have a causal form."""
-    return [name for name in mixer_names() if has_causal_form(mixer_class(name))]
+    """List the mixers of this folder that have a causal form; not those in the making.
+
+    Those are files that cannot be imported yet.
+    """
+    found = []
+    for name in mixer_names():
+        with contextlib.suppress(ValueError):
+            found += [name] if has_causal_form(mixer_class(name)) else []
+    return found
 
 
 def layer_names(

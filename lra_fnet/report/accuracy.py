@@ -1,7 +1,7 @@
 """Accuracy tables: seeds pooled, what is comparable, ranks, averages over tasks."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -55,6 +55,9 @@ WHY_PAPERS = "citation pairs of other papers than the release's"
 
 # What runs of one configuration on one test split share.
 SHARED = ["task", "row", "recipe", "config_hash", "data.checksum", "test.examples"]
+
+# Kinds of failures that are the mixer's, whenever they come.
+TRIED = ("memory", "not finite")
 
 Key = tuple[str, str]  # row and task
 
@@ -204,12 +207,15 @@ class AccuracyTable:
       sample: whether their data are the made-up sample.
       configurations: by row and task.
       failures: reasons of failed runs by row and task, where there is no result.
+      tried: the failures for want of memory, of a loss that is not finite, or after
+        the first step. Others, such as missing data, say nothing of the mixer.
     """
 
     recipe: str
     sample: bool
     configurations: Mapping[Key, Configuration]
     failures: Mapping[Key, str]
+    tried: Container[Key]
 
     @property
     def name(self) -> str:
@@ -300,7 +306,7 @@ class AccuracyTable:
         """Return whether Path-X failed or was not better than a guess."""
         found = self.configurations.get((row, PATHX))
         if found is None:
-            return (row, PATHX) in self.failures
+            return (row, PATHX) in self.failures and (row, PATHX) in self.tried
         return found.estimate.low <= GUESS / 100
 
     def published(self, row: str, task: str) -> Published | None:
@@ -351,12 +357,15 @@ def arrange(
             key = found.get("recipe"), found.get("data.source") == SAMPLE
             groups.setdefault(key, []).append(found)
     failed = _failures(failures)
+    is_tried = failures["kind"].isin(TRIED) | failures["step"].gt(0)
     tables = []
     for recipe, sample in sorted(groups.keys() | failed.keys(), key=_order):
         kept, others = one_of_each(groups.get((recipe, sample), []))
         reasons_of = failed.get((recipe, sample), {})
+        own = is_tried & failures["recipe"].eq(recipe) & failures["sample"].eq(sample)
+        tried = set(zip(failures["row"][own], failures["task"][own], strict=True))
         missing = {key: why for key, why in reasons_of.items() if key not in kept}
-        tables.append(AccuracyTable(recipe, sample, kept, missing))
+        tables.append(AccuracyTable(recipe, sample, kept, missing, tried))
         excluded += others
     excluded.sort(key=lambda found: found.configuration.key[::-1])
     return [t for t in tables if t.configurations or t.failures], excluded

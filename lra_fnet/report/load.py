@@ -24,6 +24,7 @@ from lra_fnet.result import (
     SpeedResult,
     fields,
 )
+from lra_fnet.workdir import files_below
 
 SPEED_FILES = "speed/*/*/*.json"  # in folders of a device and of sizes
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -62,7 +63,7 @@ def load(folders: Sequence[Path]) -> Loaded:
     bad: list[str] = []
 
     def rows(pattern: str, read: Callable[[Path], Row | None]) -> list[Row]:
-        return _readable(_found(folders, pattern), read, bad)
+        return _readable(files_below(folders, pattern), read, bad)
 
     return Loaded(
         _frame(rows(f"**/{RESULT_FILE}", run_row), Result, RUN_COLUMNS),
@@ -250,11 +251,6 @@ def _training_machine(row: Mapping[str, Any]) -> str:
 
 # ---------------------------------------------------------------------------
 # Files to rows to frames
-
-
-def _found(folders: Sequence[Path], pattern: str) -> list[Path]:
-    """List the files of a pattern below some folders, in the order of their paths."""
-    return sorted({path for folder in folders for path in folder.glob(pattern)})
 
 
 def _readable(

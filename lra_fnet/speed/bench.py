@@ -326,8 +326,7 @@ def made_up_examples(
     task: Task, batch_size: int, length: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return random ids, (b, l) or (b, documents, l), and labels, (b,)."""
-    documents = (task.num_documents,) if task.num_documents > 1 else ()
-    random, shape = np.random.default_rng(0), (batch_size, *documents, length)
+    random, shape = np.random.default_rng(0), (batch_size, *task.row_shape[:-1], length)
     # The last id is that of byte 255, which texts lack: others are stored as bytes.
     inputs = random.integers(1, task.vocab_size - 1, shape)
     labels = random.integers(0, task.num_classes, batch_size).astype(np.int32)

@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 
 from lra_fnet.config import config_hash, resolve, seeds_of
 from lra_fnet.data import data_root, load_dataset
+from lra_fnet.report.accuracy import SAMPLE
 from lra_fnet.report.load import device_name
 from lra_fnet.report.statistics import ALPHA, ENOUGH_SEEDS, estimate, p_value
 from lra_fnet.result import CORRECT_FILE, RESULT_FILE, Result
@@ -28,6 +29,7 @@ from lra_fnet.workdir import write_json
 from tasks import make_task
 
 FOLDER = Path("runs", "record")
+DIRTY = "-dirty"  # after the commit of code with changes
 
 
 class Judgment(NamedTuple):
@@ -60,6 +62,8 @@ def measure_record(config: ConfigDict, typed: Sequence[str], target: float) -> i
     """
     if not 0 < target < 100:
         raise ValueError(f"target is {target}; it is an accuracy in percent")
+    if config.data.get("source") == SAMPLE:
+        raise ValueError("the sample is made up; a record needs the task's own data")
     if config.num_seeds < ENOUGH_SEEDS:
         raise ValueError(f"seeds is {config.num_seeds}; it must be >= {ENOUGH_SEEDS}")
     load_dataset(make_task(config.task, **config.data), data_root())
@@ -72,12 +76,15 @@ def measure_record(config: ConfigDict, typed: Sequence[str], target: float) -> i
         print(f"seed {seed}: {seconds[-1]:.1f} seconds", flush=True)
     answers = np.stack([np.load(each / CORRECT_FILE) for each in folders])
     found = judge(answers, target)
-    row = table_row(config, Result.read(folders[0] / RESULT_FILE), seconds, found)
+    first = Result.read(folders[0] / RESULT_FILE)
+    row = table_row(config, first, seconds, found)
     write_json(
         folder / "record.json",
         {"seconds": seconds, **found._asdict(), "command": row["command"]},
     )
     print(markdown(row))
+    if (first.commit or "").endswith(DIRTY):
+        print("no record yet: commit the code that made it, and measure again")
     if not found.holds:
         print(f"no record: p = {found.p:.3f} that the mean is not above {target} %")
     return int(not found.holds)
@@ -127,12 +134,21 @@ def table_row(
         "seconds": f"{statistics.mean(seconds):.0f} ({spread})",
         "test accuracy, %": f"{found.mean:.2f} [{found.low:.2f}, {found.high:.2f}]",
         "seeds": len(seconds),
-        "p": f"{found.p:.4f}",
+        "p": f"{found.p:.2g}",
         "mixer": result.mixer,
         "machine": device_name({f"device.{key}": of for key, of in device.items()}),
         "command": f"{command} target={found.target}",
-        "commit": (result.commit or "")[:7],
+        "commit": short_commit(result.commit or ""),
     }
+
+
+def short_commit(commit: str) -> str:
+    """Return the beginning of a commit, and whether the code differed from it.
+
+    >>> short_commit("0123456789-dirty")
+    '0123456-dirty'
+    """
+    return commit[:7] + DIRTY * commit.endswith(DIRTY)
 
 
 def markdown(row: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ import dataclasses
 import enum
 import functools
 import os
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -30,7 +31,7 @@ from lra_fnet.config import (
 )
 from lra_fnet.data import cached_checksum, data_root
 from lra_fnet.result import FAILURE_FILE, RESULT_FILE, BadFile, Failure, Result
-from lra_fnet.workdir import beside_other_data, default_workdir
+from lra_fnet.workdir import beside_other_data, default_workdir, files_below
 from tasks import DataError, check_choice, make_task
 
 RUNS = Path("runs")
@@ -233,11 +234,17 @@ def parse_sources(text: str, tasks: Collection[str]) -> dict[str, dict[str, str]
     Raises:
       ValueError: the text has another form, or names a task that is not in the table.
 
+    Folders with spaces are quoted.
+
     >>> parse_sources("image=folder:/data/cifar", ["image", "text"])
     {'image': {'data.source': 'folder', 'data.directory': '/data/cifar'}}
     """
     sources = {}
-    for item in text.split():
+    try:
+        items = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"sources is {text!r}: {error}") from None
+    for item in items:
         task, equals, place = item.partition("=")
         if not equals or not place:
             raise ValueError(
@@ -336,7 +343,7 @@ class Status(NamedTuple):
 def read_results(*folders: Path) -> Results:
     """Return all results below some folders; files that are no results are left out."""
     results: dict[tuple[str, int], list[Result]] = {}
-    for path in sorted(path for each in folders for path in each.rglob(RESULT_FILE)):
+    for path in files_below(folders, f"**/{RESULT_FILE}"):
         try:
             result = Result.read(path)
         except BadFile:  # the report names it

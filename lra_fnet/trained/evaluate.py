@@ -40,10 +40,25 @@ def evaluate(workdir: Path) -> list[str]:
             f"test accuracy {100 * correct / total:.2f} % ({correct:,} of {total:,})"
         )
         if results:
-            saved = np.load(folders[row] / PREDICTIONS_FILE)
+            saved = _saved_answers(folders[row] / PREDICTIONS_FILE)
             line += compared(int((saved != answers[row]).sum()))
         lines.append(line)
     return lines
+
+
+def _saved_answers(path: Path) -> np.ndarray:
+    """Return the answers that a run has saved.
+
+    Raises:
+      WorkdirError: they cannot be read.
+    """
+    try:
+        return np.load(path)
+    except (OSError, EOFError, ValueError) as error:
+        raise WorkdirError(
+            f"{path} cannot be read ({error}); delete the folder of the run to train "
+            "it again"
+        ) from error
 
 
 def compared(num_changed: int) -> str:

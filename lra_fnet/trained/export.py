@@ -1,5 +1,6 @@
 """Write trained weights for other programs: safetensors, and what they mean as JSON."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,25 @@ def export(workdir: Path, to: Path | None, seed: str) -> list[Path]:
     run = restore(workdir)
     number, step, params = run.chosen(seed)
     beside = to.with_suffix(".json")
+    if beside.exists() and not _is_description(beside):
+        raise ValueError(
+            f"to={to} would replace {beside}, which no export has written; take "
+            "another name"
+        )
     to.parent.mkdir(parents=True, exist_ok=True)
     write_json(beside, describe(run, number, step))
     write_bytes(to, save(dict(named_arrays(params)), {"format": "np"}))
     return [to, beside]
+
+
+def _is_description(path: Path) -> bool:
+    """Return whether a file is what an export writes beside the weights."""
+    try:
+        return {"max_length", "config", "data_checksum"} <= json.loads(
+            path.read_text()
+        ).keys()
+    except (ValueError, AttributeError):
+        return False
 
 
 def named_arrays(params: PyTree) -> Iterator[tuple[str, np.ndarray]]:

@@ -22,7 +22,7 @@ def predict(workdir: Path, files: Iterable[Path], seed: str) -> Iterator[str]:
     """
     run = restore(workdir)
     if run.task.read_file is None:
-        raise ValueError(f"{run.task.name} reads no files: its examples are made")
+        raise ValueError(f"examples of {run.task.name} cannot be read from a file")
     _, _, params = run.chosen(seed)
 
     @jax.jit

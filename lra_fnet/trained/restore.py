@@ -74,8 +74,7 @@ def restore(workdir: Path, pretraining: bool = False) -> Trained:
         raise WorkdirError(f"{workdir / CONFIG_FILE}: {error}") from error
     task = task_facts(config)
     program = make_program(config, task, pretraining=pretraining)
-    documents = (task.num_documents,) if task.num_documents > 1 else ()
-    inputs = jnp.zeros((1, *documents, task.max_length), jnp.uint8)
+    inputs = jnp.zeros((1, *task.row_shape), jnp.uint8)
     state = program.init(jnp.array(seeds_of(config)), inputs)
     with Checkpoints(
         workdir / PRETRAINING_FOLDER if pretraining else workdir

@@ -1,5 +1,6 @@
 """Text that a trained language model writes, byte by byte."""
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -36,14 +37,16 @@ def sample(
         empty or fills the window.
       WorkdirError, CheckpointError: see `restore`.
     """
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature is {temperature}; it must be >= 0 and finite")
+    if not 0 <= draw < 2**32:
+        raise ValueError(f"draw is {draw}; it must be from 0 to 2^32 - 1")
     run = restore(workdir)
     if run.config.train.objective != "causal" or run.task.answer_length:
         raise ValueError(
             f"{workdir} holds no language model of a text; make task=corpus data=DIR "
             "trains one"
         )
-    if temperature < 0:
-        raise ValueError(f"temperature is {temperature}; it must be >= 0")
     _, _, params = run.chosen(seed)
     ids, length = encode(start.encode()), run.task.max_length
     if not 0 < len(ids) < length:

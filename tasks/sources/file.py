@@ -75,10 +75,14 @@ def read_picture(side: int, path: Path) -> Iterator[Example]:
 
     try:
         with Image.open(path) as image:
-            is_gray = image.mode in ("1", "L")
+            mode, is_gray = image.mode, image.mode in ("1", "L")
             pixels = np.asarray(image.convert("L" if is_gray else "RGB"))
-    except (SyntaxError, ValueError, Image.UnidentifiedImageError) as error:
+    except (SyntaxError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise  # no such file, and the like
         raise DataError(f"{path}: no intact picture ({error})") from None
+    if mode.startswith(("I", "F")):
+        raise DataError(f"{path}: more than 8 bits a pixel (mode {mode}); convert it")
     if pixels.shape[:2] != (side, side):
         height, width = pixels.shape[:2]
         raise DataError(

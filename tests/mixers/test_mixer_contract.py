@@ -85,6 +85,15 @@ class MixesTheBatch(Sound):
         return x + zero_padding(x, mask)[:1, :1]
 
 
+class AveragesTheBatch(Sound):
+    """Which permuting the batch does not show."""
+
+    @nn.compact
+    def __call__(self, x, mask, train):
+        mean = zero_padding(x, mask).sum(axis=(0, 1)) / jnp.maximum(mask.sum(), 1)
+        return nn.Dense(x.shape[-1], dtype=x.dtype)(x + mean)
+
+
 class AlwaysDrops(Sound):
     @nn.compact
     def __call__(self, x, mask, train):
@@ -252,7 +261,8 @@ def test_a_sound_mixer_passes_every_check():
             contract.rows_of_padding_alone_stay_finite,
             "gradient is NaN",
         ),
-        (MixesTheBatch, contract.rows_do_not_see_each_other, "permuted"),
+        (MixesTheBatch, contract.rows_do_not_see_each_other, "a permuted batch does"),
+        (AveragesTheBatch, contract.rows_do_not_see_each_other, "another first row"),
         (AlwaysDrops, contract.only_training_is_random, "evaluation depends"),
         (NeverDrops, contract.only_training_is_random, "ignores the dropout key"),
         (LeavesAParameterUnused, contract.every_parameter_learns, "of unused is zero"),

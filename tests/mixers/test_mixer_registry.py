@@ -5,7 +5,15 @@ import json
 
 import pytest
 
-from lra_fnet.config import as_config, config_hash, default_values, resolve
+from lra_fnet.config import (
+    as_config,
+    config_hash,
+    default_values,
+    load_config,
+    make_program,
+    resolve,
+    task_facts,
+)
 from lra_fnet.mixers import (
     causal_mixers,
     has_causal_form,
@@ -83,8 +91,50 @@ def test_what_is_no_mixer_is_one_clear_error(elsewhere, name, expected):
 
 
 def test_a_module_that_lacks_something_says_what(elsewhere):
-    with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):
+    words = "'someones.broken' cannot be imported: .*not_installed_anywhere"
+    with pytest.raises(ValueError, match=words):
         mixer_class("someones.broken")
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [("8,16", (8, 16)), ("8", (8,)), ("(1, 2)", (1, 2)), ("x", None), ("8,", (8,))],
+)
+def test_several_numbers_are_a_tuple(elsewhere, typed, value):
+    text = MIXER.replace("distance: int = 2", "sizes: tuple[int, ...] = (4, 6)")
+    (elsewhere / "someones" / "sizes.py").write_text(text)
+    changes = {"mixer": "someones.sizes", "mixers.someones.sizes.sizes": typed}
+    if value is None:
+        with pytest.raises(ValueError, match="sizes is 'x'; it must be numbers with"):
+            load_config("listops", "quick", changes)
+        return
+    resolved = resolve(load_config("listops", "quick", changes))
+    assert resolved["mixers"]["someones.sizes"]["sizes"] == value
+    stored = as_config(json.loads(json.dumps(resolved)))
+    assert config_hash(resolve(stored)) == config_hash(resolved)
+
+
+def test_a_default_of_none_takes_a_number(elsewhere):
+    text = MIXER.replace("distance: int = 2", "rank: int | None = None")
+    (elsewhere / "someones" / "rank.py").write_text(text)
+    changes = {"mixer": "someones.rank", "mixers.someones.rank.rank": "8"}
+    resolved = resolve(load_config("listops", "quick", changes))
+    assert resolved["mixers"]["someones.rank"] == {"rank": 8}
+
+
+def test_a_decoder_takes_a_mixer_of_another_package(elsewhere):
+    text = MIXER.replace("distance: int = 2", "causal: bool = False")
+    (elsewhere / "someones" / "after.py").write_text(text)
+    config = load_config("sort", "quick", {"decoder.mixer": "someones.after"})
+    assert make_program(config, task_facts(config))
+    config = load_config("sort", "quick", {"decoder.mixer": "someones.neighbors"})
+    with pytest.raises(ValueError, match="has no causal form; these have one: .*fnet"):
+        make_program(config, task_facts(config))
+
+
+def test_a_mixer_that_nothing_uses_has_to_be_one(elsewhere):
+    with pytest.raises(ValueError, match="did you mean 'transformer'"):
+        load_config("listops", "quick", {"hybrid.mixer": "transformr"})
 
 
 def test_its_defaults_are_its_hyperparameters_and_are_in_the_hash(elsewhere):

@@ -172,7 +172,9 @@ def test_averages_want_all_their_tasks_and_a_failed_pathx_counts_as_a_guess(tmp_
     assert table.average("fnet", FIVE).mean == pytest.approx(0.56)
     assert table.average("fnet", SIX) is None
     assert entries(table, "fnet")["Five tasks"].published == "55.30"
-    made_failure(tmp_path / "pathx", "no memory", task="pathx")
+    made_failure(tmp_path / "pathx", "no data", task="pathx", kind="data", step=0)
+    assert lead(tmp_path).average("fnet", SIX) is None  # nobody has tried it
+    made_failure(tmp_path / "pathx", "no memory", task="pathx", kind="memory")
     table = lead(tmp_path)
     guessed = (2.8 + GUESS / 100) / 6
     assert table.average("fnet", SIX).mean == pytest.approx(guessed)

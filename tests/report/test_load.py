@@ -11,6 +11,7 @@ import pytest
 from lra_fnet.report.load import load, results_csv
 from lra_fnet.report.page import write_report
 from lra_fnet.result import FILES, BadFile, Failure, Result, SpeedResult, json_schema
+from lra_fnet.table.jobs import read_results
 from made_results import (
     config,
     made,
@@ -327,3 +328,11 @@ def test_the_projects_own_results_make_a_report_without_a_bad_file(
 ):
     folder = ROOT / "results"
     assert write_report([str(folder if folder.is_dir() else tmp_path)], tmp_path) == 0
+
+
+def test_links_to_folders_are_followed(tmp_path):
+    write_made(tmp_path / "elsewhere")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "link").symlink_to(tmp_path / "elsewhere")
+    assert len(load([tmp_path / "results"]).runs) == 1
+    assert len(read_results(tmp_path / "results")) == 1

@@ -1,6 +1,7 @@
 """What leaves a trained run: weights, and answers to a user's own examples."""
 
 import json
+import shutil
 
 import flax.traverse_util
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from lra_fnet.__main__ import main
 from lra_fnet.config import as_config, make_program, task_facts
 from lra_fnet.data import data_root, load_dataset
 from lra_fnet.train import train_and_evaluate
+from lra_fnet.trained.evaluate import evaluate
 from lra_fnet.trained.export import export, named_arrays
 from lra_fnet.trained.predict import predict
 from lra_fnet.trained.restore import restore
@@ -49,6 +51,30 @@ def test_exported_weights_give_the_same_answers_in_another_program(trained, tmp_
     assert facts["test"]["correct"] == results[1].test.correct
     assert facts["classes"] == [str(digit) for digit in range(10)]
     assert (facts["seed"], facts["data_checksum"]) == (1, results[1].data.checksum)
+
+
+def test_an_export_replaces_its_own_files_and_no_others(trained, tmp_path):
+    workdir, *_ = trained
+    to = tmp_path / "w.safetensors"
+    export(workdir, to, seed="1")
+    export(workdir, to, seed="0")
+    assert json.loads(to.with_suffix(".json").read_text())["seed"] == 0
+    own = to.with_suffix(".json").read_bytes()
+    to.with_suffix(".json").write_text('{"mine": 1}')
+    with pytest.raises(ValueError, match=r"would replace .*w\.json, which no export"):
+        export(workdir, to, seed="1")
+    assert own and to.with_suffix(".json").read_text() == '{"mine": 1}'
+
+
+def test_saved_answers_that_cannot_be_read_are_one_clear_error(trained, tmp_path):
+    workdir, *_ = trained
+    copy = tmp_path / "run"
+    shutil.copytree(workdir, copy)
+    (copy / "seed1" / "test_predictions.npy").write_bytes(b"")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LRA_DATA", str(workdir.parent / "data"))
+        with pytest.raises(WorkdirError, match="test_predictions.npy cannot be read"):
+            evaluate(copy)
 
 
 def test_names_are_those_of_the_parameter_tree_and_complex_ones_come_in_halves():
@@ -159,6 +185,23 @@ def test_a_line_that_is_no_expression_is_refused_by_number(tmp_path, line, expec
     path.write_text(f"\n{line}\n")
     with pytest.raises(DataError, match=expected):
         list(make_task("listops").read_file(path))
+
+
+@pytest.mark.parametrize(("dtype", "mode"), [(np.uint16, "I;16"), (np.float32, "F")])
+def test_a_picture_of_more_than_8_bits_is_refused(tmp_path, dtype, mode):
+    path = tmp_path / "a.tiff"
+    Image.fromarray(np.zeros((32, 32), dtype)).save(path)
+    with pytest.raises(DataError, match=rf"a.tiff: more than 8 bits .*mode {mode}"):
+        examples("image", path)
+
+
+def test_a_picture_that_was_cut_off_is_named(tmp_path):
+    random = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
+    Image.fromarray(random).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match=r"a.png: no intact picture"):
+        examples("image", tmp_path / "a.png")
 
 
 def test_a_picture_of_another_size_is_refused_with_both(tmp_path):
