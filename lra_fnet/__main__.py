@@ -456,7 +456,7 @@ def chosen_config(arguments: Arguments) -> Any:
     Raises:
       ValueError: a flag or value that there is not.
     """
-    from lra_fnet.config import load_config, read_flags
+    from lra_fnet.config import load_config, mixers_used, read_flags, section_key
 
     typed = {
         "mixer": getattr(arguments, "mixer", ""),
@@ -468,7 +468,14 @@ def chosen_config(arguments: Arguments) -> Any:
     }
     changes = {key: value for key, value in typed.items() if value}
     recipe = arguments.recipe or default_recipe()
-    return load_config(arguments.task, recipe, changes | read_flags(arguments.flags))
+    flags = read_flags(arguments.flags)
+    config = load_config(arguments.task, recipe, changes | flags)
+    used = mixers_used(config)
+    for key in (key for key in flags if key.startswith("mixers.")):
+        if section_key(key, used).split(".")[1].replace("/", ".") not in used:
+            mixers = " and ".join(dict.fromkeys(used))
+            raise ValueError(f"{key} has no effect: the layers are {mixers}")
+    return config
 
 
 def default_recipe() -> str:

@@ -126,13 +126,15 @@ class FolderLock:
 
     Raises:
       FolderLocked: another process holds it and `wait` is False.
-      WorkdirError: the folder has no name, so that there is no place beside it.
+      WorkdirError: it is a file, or has no name, so that there is no place beside it.
     """
 
     def __init__(self, folder: Path, wait: bool = False):
         folder = folder.absolute()
         if not folder.name:
             raise WorkdirError(f"{folder} cannot be the folder of one run")
+        if folder.exists() and not folder.is_dir():
+            raise WorkdirError(f"{folder} is a file; name a folder")
         self._path = folder.with_name(f".{folder.name.lstrip('.')}.lock")
         self._wait = wait
         self._file: IO[str] | None = None
