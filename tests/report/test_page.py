@@ -416,9 +416,10 @@ def interval(found):
     return f"{mean} [{low} to {high}]"
 
 
-def test_the_documentation_says_what_experts_brought_fnet():
+@pytest.mark.parametrize("recipe", ["quick", "small"])
+def test_the_documentation_says_what_experts_brought_fnet(recipe):
     runs = load([ROOT / "results" / "listops"]).runs
-    found, _ = pool(runs[runs["recipe"] == "quick"])
+    found, _ = pool(runs[runs["recipe"] == recipe])
     of_row = {each.key[0]: each for each in found}
     own, plain = of_row["fnet, 4 experts in 1 layer"], of_row["fnet"]
     change = compare(own.estimate, plain.estimate)
@@ -427,8 +428,8 @@ def test_the_documentation_says_what_experts_brought_fnet():
     text = " ".join((ROOT / "docs" / "experts.md").read_text().split())
     for said in (
         *(interval(each).replace(" [", " % [", 1) for each in (own, plain)),
-        "{:.1f} points [{:.1f} to {:+.1f}]".format(*points),
+        "{:+.1f} points [{:+.1f} to {:+.1f}]".format(*points),
         *(f"{each.get('parameters'):,}" for each in (own, plain)),
         f"{100 * (steps[0] / steps[1] - 1):.1f} % more operations",
     ):
-        assert said in text
+        assert said in text, said
