@@ -5,13 +5,14 @@ error message says, the JSON schema and the tables of docs/results.md come from 
 A field without a default is needed in any file, also one that another program made.
 """
 
+import glob
 import importlib.metadata
 import json
 import math
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_origin
@@ -769,6 +770,20 @@ def result_folders(workdir: Path, seeds: Sequence[int]) -> list[Path]:
     if len(seeds) == 1:
         return [workdir]
     return [workdir / f"seed{seed}" for seed in seeds]
+
+
+def files_below(folders: Iterable[Path], pattern: str) -> list[Path]:
+    """List the files of a pattern below some folders, links to folders included.
+
+    Of `Path.glob` the pattern `**` follows no links.
+    """
+    return sorted(
+        {
+            folder / name
+            for folder in folders
+            for name in glob.iglob(pattern, root_dir=folder, recursive=True)
+        }
+    )
 
 
 def finished_results(folders: Sequence[Path]) -> list[Result] | None:

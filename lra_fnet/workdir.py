@@ -2,10 +2,9 @@
 
 import contextlib
 import fcntl
-import glob
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -65,20 +64,6 @@ def claim(workdir: Path, identity: Mapping[str, Any], checksum: str) -> None:
             f"{workdir} holds a run with another config ({'; '.join(changed)}); choose "
             "another workdir, or delete that one"
         )
-
-
-def files_below(folders: Iterable[Path], pattern: str) -> list[Path]:
-    """List the files of a pattern below some folders, links to folders included.
-
-    Of `Path.glob` the pattern `**` follows no links.
-    """
-    return sorted(
-        {
-            folder / name
-            for folder in folders
-            for name in glob.iglob(pattern, root_dir=folder, recursive=True)
-        }
-    )
 
 
 def is_of_another(workdir: Path, identity: Mapping[str, Any]) -> bool:

@@ -23,8 +23,8 @@ from lra_fnet.result import (
     Score,
     SpeedResult,
     fields,
+    files_below,
 )
-from lra_fnet.workdir import files_below
 
 SPEED_FILES = "speed/*/*/*.json"  # in folders of a device and of sizes
 TIMES = "\N{MULTIPLICATION SIGN}"
