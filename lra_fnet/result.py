@@ -722,6 +722,9 @@ def library_versions() -> dict[str, str]:
     return {"python": platform.python_version(), **versions}
 
 
+DIRTY = "-dirty"  # after the commit of code that was changed since
+
+
 def git_commit() -> str | None:
     """Return the commit of the code, with "-dirty" if it was changed since."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]

@@ -56,7 +56,7 @@ def claim(workdir: Path, identity: Mapping[str, Any], checksum: str) -> None:
         write_json(path, {"config": identity, "data_checksum": checksum})
         return
     owner = read_claim(workdir)
-    changed = differences(_without_run(owner["config"]), _without_run(identity))
+    changed = _changed(owner, identity)
     if owner["data_checksum"] != checksum:
         changed.append(f"data checksum: {owner['data_checksum']} -> {checksum}")
     if changed:
@@ -71,10 +71,9 @@ def is_of_another(workdir: Path, identity: Mapping[str, Any]) -> bool:
     if not (workdir / CONFIG_FILE).exists():
         return False
     try:
-        owner = read_claim(workdir)["config"]
+        return bool(_changed(read_claim(workdir), identity))
     except WorkdirError:
         return True
-    return bool(differences(_without_run(owner), _without_run(identity)))
 
 
 def read_claim(workdir: Path) -> dict[str, Any]:
@@ -92,6 +91,11 @@ def read_claim(workdir: Path) -> dict[str, Any]:
             f"no run in {workdir}: {CONFIG_FILE} cannot be read ({error})"
         ) from error
     return {"data_checksum": checksum, "config": config}
+
+
+def _changed(owner: Mapping[str, Any], identity: Mapping[str, Any]) -> list[str]:
+    """Return in what a config differs from that of the run in a workdir."""
+    return differences(_without_run(owner["config"]), _without_run(identity))
 
 
 def _without_run(identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ a docstring.
 
 import ast
 import io
-import sys
+import itertools
 import tokenize
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -74,11 +74,11 @@ def _in_comments(source: str) -> Iterator[tuple[int, str]]:
         if code := lines[row - 1][:column].strip():
             yield row, f"{said} (`{code.removeprefix('config.')}`)"
             continue
-        following = row + 1
-        while (
-            more := comments.get((following, column), "LRA:")
-        ) and "LRA:" not in more:
-            said, following = f"{said} {more}", following + 1
+        for following in itertools.count(row + 1):
+            more = comments.get((following, column), "")
+            if not more or "LRA:" in more:
+                break
+            said = f"{said} {more}"
         yield row, said
 
 
@@ -98,4 +98,4 @@ def _in_docstrings(source: str) -> Iterable[tuple[int, str]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

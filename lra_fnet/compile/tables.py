@@ -1,7 +1,6 @@
 """Tables of what is known by compiling, for the screen and for documents."""
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from lra_fnet.compile.target import PEAKS
+from lra_fnet.report.documents import fill_marks
 from tasks import task_names
 
 COMPILES, TOO_LARGE, FAILED = "compiles", "too large", "failed"
@@ -139,19 +139,18 @@ def with_tables(text: str, folder: Path) -> str:
     name in ENTRIES. `<!-- ACCEL fourier -->` is for the transform alone.
     """
 
-    def of_runs(found: re.Match[str]) -> str:
-        rows = read_rows(folder / f"{found[2]}.json")
-        rows = [row for row in rows if row["devices"] == int(found[3])]
-        return f"{found[1]}\n\n{matrix(rows, ENTRIES[found[4]])}\n\n<!-- end -->"
+    def of_runs(name: str) -> str:
+        accel, devices, entry = name.split()
+        rows = read_rows(folder / f"{accel}.json")
+        rows = [row for row in rows if row["devices"] == int(devices)]
+        return matrix(rows, ENTRIES[entry])
 
-    def of_transforms(found: re.Match[str]) -> str:
-        rows = read_rows(folder / FOURIER / f"{found[2]}.json")
-        return f"{found[1]}\n\n{fourier_table(rows, 'pipe')}\n\n<!-- end -->"
+    def of_transforms(name: str) -> str:
+        accel, _ = name.split()
+        return fourier_table(read_rows(folder / FOURIER / f"{accel}.json"), "pipe")
 
-    pattern = rf"(<!-- (\w+) (\d+) ({'|'.join(ENTRIES)}) -->).*?<!-- end -->"
-    text = re.sub(pattern, of_runs, text, flags=re.DOTALL)
-    pattern = rf"(<!-- (\w+) {FOURIER} -->).*?<!-- end -->"
-    return re.sub(pattern, of_transforms, text, flags=re.DOTALL)
+    text = fill_marks(text, rf"\w+ \d+ (?:{'|'.join(ENTRIES)})", of_runs)
+    return fill_marks(text, rf"\w+ {FOURIER}", of_transforms)
 
 
 def fourier_table(rows: Sequence[Row], form: str = "simple") -> str:

@@ -1,14 +1,14 @@
 """Tables of the report inside documents, so that these show what was measured."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from lra_fnet.report.accuracy import AccuracyTable
 from lra_fnet.report.load import fields_document
 from lra_fnet.report.speed import SpeedTable
 from lra_fnet.report.tables import as_markdown, short_table
 
-MARK = r"(<!-- (accuracy \w+|speed \w+|fields) -->).*?<!-- end -->"
+MARK = r"accuracy \w+|speed \w+|fields"
 
 
 def with_tables(
@@ -31,12 +31,28 @@ def with_tables(
     texts = {name: as_markdown(table) for name, table in tables.items()}
     texts["fields"] = fields_document()
 
-    def filled(found: re.Match[str]) -> str:
-        mark, name = found.groups()
+    def table_of(name: str) -> str:
         if name not in texts:
             raise ValueError(
-                f"nothing was measured for the mark {mark}; have: {', '.join(texts)}"
+                f"nothing was measured for the mark <!-- {name} -->; "
+                f"have: {', '.join(texts)}"
             )
-        return f"{mark}\n\n{texts[name]}\n\n<!-- end -->"
+        return texts[name]
 
-    return re.sub(MARK, filled, text, flags=re.DOTALL)
+    return fill_marks(text, MARK, table_of)
+
+
+def fill_marks(text: str, pattern: str, table_of: Callable[[str], str]) -> str:
+    """Return a document with a table after each mark, up to `<!-- end -->`.
+
+    Args:
+      text: of the document.
+      pattern: of the names of the marks; NAME stands in it as `<!-- NAME -->`.
+      table_of: returns the table of a name.
+    """
+
+    def filled(found: re.Match[str]) -> str:
+        return f"<!-- {found[1]} -->\n\n{table_of(found[1])}\n\n<!-- end -->"
+
+    marks = rf"<!-- ({pattern}) -->.*?<!-- end -->"
+    return re.sub(marks, filled, text, flags=re.DOTALL)

@@ -18,6 +18,7 @@ from lra_fnet.report.documents import with_tables
 from lra_fnet.report.load import load, results_csv
 from lra_fnet.report.speed import BASE, SpeedTable, speed_tables
 from lra_fnet.report.tables import as_markdown
+from lra_fnet.result import DIRTY
 from lra_fnet.workdir import write_text
 from tasks import task_title
 
@@ -67,8 +68,8 @@ class Report(NamedTuple):
         machines = self.runs["machine"].replace("", "unknown").value_counts()
         where = "; ".join(f"{name} ({count})" for name, count in machines.items())
         commits = self.runs["commit"].dropna()
-        changed = int(commits.str.endswith("-dirty").sum())
-        code = sentences.plural(commits.str.removesuffix("-dirty").nunique(), "commit")
+        changed = int(commits.str.endswith(DIRTY).sum())
+        code = sentences.plural(commits.str.removesuffix(DIRTY).nunique(), "commit")
         runs = sentences.plural(changed, "run")
         more = f" ({runs} with changes not committed)" if changed else ""
         return f"Made on {where}, by {code}{more}" if where else ""
