@@ -16,14 +16,16 @@ from lra_fnet.mixers._products import product, turned, turned_product
 # 15 ms of a TPU v5e, derivative included; in one piece 17. No time is measured.
 MOST_WEIGHTS = 2**19
 MOST_WEIGHTS_ELSEWHERE = 2**24
-FEWEST_KEYS = 32  # of a tile; numbers without such a divisor are taken whole
+MOST_QUERIES = 1024  # of a tile on CPUs; fewer save more padding
+FEWEST_OF_A_TILE = 32  # numbers without such a divisor are taken whole
 LOWEST = jnp.finfo(jnp.float32).min  # the logit of padding
 
 
 class Tile(NamedTuple):
-    """How much is computed at a time: some heads, with all queries and some keys."""
+    """How much is computed at a time."""
 
     heads: int  # of one example or several
+    queries: int
     keys: int
 
 
@@ -36,13 +38,14 @@ def attend_in_tiles(
     dropout_rate: float = 0.0,
     platform: str = "cpu",
     causal: bool = False,
+    query_mask: Bool[Array, "b l"] | None = None,
 ) -> Float[Array, "b l h v"]:
     """Return softmax(Q K^T / sqrt(k)) V over the keys of the mask.
 
-    Some heads after the other, and a tile of keys at a time, unless they are all
-    padding. The derivative computes the weights again (Dao et al., FlashAttention
-    (2022), section 3.1, with tiles of keys alone). A row without any key has equal
-    weights; if `causal`, a query without any key so far reads zeros.
+    Some heads after the other, and some queries with some keys at a time, unless these
+    or those are all padding. The derivative computes the weights again (Dao et al.,
+    FlashAttention (2022), section 3.1). A row without any key has equal weights; if
+    `causal`, a query without any key so far reads zeros.
 
     Args:
       query: of every head.
@@ -54,98 +57,121 @@ def attend_in_tiles(
       dropout_rate: in [0, 1).
       platform: of the devices that will run it, which chooses the tiles.
       causal: query i reads the keys up to i alone.
+      query_mask: True on queries that read; the others have zeros. None: all read.
     """
     batch, num_queries, num_heads, head_dim = query.shape
     heads = [
         jnp.swapaxes(x, 1, 2).reshape(-1, *x.shape[1::2])
         for x in (query * head_dim**-0.5, key, value)
     ]
-    masks = jnp.repeat(mask, num_heads, axis=0)
+    if query_mask is None:
+        query_mask = jnp.ones(query.shape[:2], bool)
+    masks = [jnp.repeat(each, num_heads, axis=0) for each in (query_mask, mask)]
     keys = None
     if dropout_key is not None and dropout_rate > 0:
         keys = jax.random.split(dropout_key, batch * num_heads)
     tile = tile_for(platform, batch * num_heads, num_queries, key.shape[1])
-    groups = (*heads, masks, keys)
+    groups = (*heads, *masks, keys)
     if platform != "cpu":  # there the axis of a group of one would only be in the way
         groups = jax.tree.map(lambda x: x.reshape(-1, tile.heads, *x.shape[1:]), groups)
-    attend = partial(_attend, dropout_rate, tile.keys, causal)
+    attend = partial(_attend, dropout_rate, tile, causal)
     mixed = jax.lax.map(lambda group: attend(*group), groups)
-    return jnp.swapaxes(mixed.reshape(batch, num_heads, *mixed.shape[-2:]), 1, 2)
+    mixed = jnp.swapaxes(mixed.reshape(batch, num_heads, *mixed.shape[-2:]), 1, 2)
+    return jnp.where(query_mask[..., None, None], mixed, 0)
 
 
 def tile_for(platform: str, num_heads: int, num_queries: int, num_keys: int) -> Tile:
     """Return the tile for these devices and sizes; `num_heads` of all examples.
 
-    On CPUs it is of one head. Elsewhere it takes as many keys, and then heads, as the
-    most weights allow. Both numbers divide what there is.
+    On CPUs it is of one head, and of some queries. Elsewhere it has all queries, as
+    many keys as the most weights allow, and then heads. All three numbers divide what
+    there is.
 
     >>> tile_for("cpu", 256, 2000, 2000)
-    Tile(heads=1, keys=250)
+    Tile(heads=1, queries=1000, keys=500)
     >>> tile_for("gpu", 256, 2000, 2000), tile_for("gpu", 128, 16384, 16384)
-    (Tile(heads=4, keys=2000), Tile(heads=1, keys=1024))
+    (Tile(heads=4, queries=2000, keys=2000), Tile(heads=1, queries=16384, keys=1024))
     """
     if platform == "cpu":
-        return Tile(1, keys_of_a_tile(num_queries, num_keys, MOST_WEIGHTS))
-    keys = keys_of_a_tile(num_queries, num_keys, MOST_WEIGHTS_ELSEWHERE)
+        queries = largest_divisor(num_queries, MOST_QUERIES)
+        return Tile(1, queries, largest_divisor(num_keys, MOST_WEIGHTS // queries))
+    keys = largest_divisor(num_keys, MOST_WEIGHTS_ELSEWHERE // num_queries)
     most = max(MOST_WEIGHTS_ELSEWHERE // (num_queries * keys), 1)
-    return Tile(max(n for n in range(1, most + 1) if num_heads % n == 0), keys)
+    heads = max(n for n in range(1, most + 1) if num_heads % n == 0)
+    return Tile(heads, num_queries, keys)
 
 
-def keys_of_a_tile(num_queries: int, num_keys: int, most_weights: int) -> int:
-    """Return how many keys to take at a time, a divisor of their number.
+def largest_divisor(number: int, most: int) -> int:
+    """Return the largest size up to `most` of equal parts, or all if all are tiny.
 
-    >>> keys_of_a_tile(1024, 1024, 2**20), keys_of_a_tile(2000, 2000, 2**20)
+    >>> largest_divisor(1024, 2048), largest_divisor(2000, 700)
     (1024, 500)
-    >>> keys_of_a_tile(4001, 4001, 2**20)
+    >>> largest_divisor(4001, 700)
     4001
     """
-    most = min(most_weights // num_queries, num_keys)
-    sizes = (n for n in range(most, FEWEST_KEYS - 1, -1) if num_keys % n == 0)
-    return next(sizes, num_keys)
+    sizes = range(min(most, number), FEWEST_OF_A_TILE - 1, -1)
+    return next((size for size in sizes if number % size == 0), number)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
-def _attend(rate, size, causal, query, key, value, mask, dropout_key):
-    """Attend with one head: (l, k), (m, k), (m, v) and (m,) to (l, v).
+def _attend(rate, tile, causal, query, key, value, wanted, mask, dropout_key):
+    """Attend with one head: (l, k), (m, k), (m, v), (l,) and (m,) to (l, v).
 
-    Or with a group of heads, whose axis is in front of all these.
+    Or with a group of heads, whose axis is in front of all these. What is read where no
+    query of a tile is wanted, is zeros.
     """
-    return _forward(rate, size, causal, query, key, value, mask, dropout_key)[0]
+    inputs = query, key, value, wanted, mask, dropout_key
+    return _forward(rate, tile, causal, *inputs)[0]
 
 
-def _forward(rate, size, causal, query, key, value, mask, dropout_key):
+def _forward(rate, tile, causal, query, key, value, wanted, mask, dropout_key):
     """Return the result and what the derivative reads: of the weights, their sums."""
 
-    def add(so_far, tile):
-        """Add the values of a tile by weights relative to the highest logit so far."""
-        mixed, highest, total = so_far
-        number, key, value, mask = tile
-        scores = _scores(query, key, mask, number if causal else None)
-        new_highest = jnp.maximum(highest, scores.max(axis=-1, keepdims=True))
-        weights = jnp.exp(scores - new_highest)
-        shrunk = jnp.exp(highest - new_highest)
-        total = total * shrunk + weights.sum(axis=-1, keepdims=True)
-        weights *= _kept(rate, dropout_key, number, weights.shape)
-        mixed = mixed * shrunk + product(weights.astype(value.dtype), value)
-        return (mixed, new_highest, total), None
+    def attend(_, part):
+        """Read all keys with the queries of a tile."""
+        first_query, query = part
 
-    column = (*query.shape[:-1], 1)
-    no_values = _zeros((*query.shape[:-1], value.shape[-1]))
-    nothing = no_values, _zeros(column) + LOWEST, _zeros(column)
-    tiles = _tiles(size, key, value, mask)
-    (mixed, highest, total), _ = _over_tiles(
-        add, lambda old, _: (old, None), nothing, tiles
+        def add(so_far, part):
+            """Add the values by weights relative to the highest logit so far."""
+            mixed, highest, total = so_far
+            first_key, key, value, mask = part
+            at = first_query, first_key
+            scores = _scores(query, key, mask, at if causal else None)
+            new_highest = jnp.maximum(highest, scores.max(axis=-1, keepdims=True))
+            weights = jnp.exp(scores - new_highest)
+            shrunk = jnp.exp(highest - new_highest)
+            total = total * shrunk + weights.sum(axis=-1, keepdims=True)
+            weights *= _kept(rate, dropout_key, at, weights.shape)
+            mixed = mixed * shrunk + product(weights.astype(value.dtype), value)
+            return (mixed, new_highest, total), None
+
+        column = (*query.shape[:-1], 1)
+        no_values = _zeros((*query.shape[:-1], value.shape[-1]))
+        nothing = no_values, _zeros(column) + LOWEST, _zeros(column)
+        end = first_query + tile.queries if causal else None
+        (mixed, highest, total), _ = _over_tiles(
+            add, lambda old, _: (old, None), nothing, _until(end, key_tiles)
+        )
+        if causal:  # a query may have read nothing
+            total = jnp.where(total > 0, total, 1)
+        return None, ((mixed / total).astype(value.dtype), highest + jnp.log(total))
+
+    def leave(_, part):
+        *shape, _ = part[1].shape
+        mixed = jnp.zeros((*shape, value.shape[-1]), value.dtype)
+        return None, (mixed, _zeros((*shape, 1)))
+
+    key_tiles = _key_tiles(tile.keys, mask, key, value)
+    _, parts = _over_tiles(
+        attend, leave, None, _query_tiles(tile.queries, wanted, query)
     )
-    if causal:  # a query may have read nothing
-        total = jnp.where(total > 0, total, 1)
-    mixed = (mixed / total).astype(value.dtype)
-    log_total = highest + jnp.log(total)
-    return mixed, (query, key, value, mask, dropout_key, mixed, log_total)
+    mixed, log_total = map(_joined, parts)
+    return mixed, (query, key, value, wanted, mask, dropout_key, mixed, log_total)
 
 
-def _backward(rate, size, causal, saved, gradient):
+def _backward(rate, tile, causal, saved, gradient):
     """Return the gradients of query, key and value."""
-    query, key, value, mask, dropout_key, mixed, log_total = saved
+    query, key, value, wanted, mask, dropout_key, mixed, log_total = saved
     # Without any key the weights are equal, whatever query and key are; below they are
     # then computed as 1, since the logarithm of their sum is lost beside their logits.
     has_key = mask.any(axis=-1)[..., None, None]
@@ -153,44 +179,78 @@ def _backward(rate, size, causal, saved, gradient):
     of_values = jnp.where(has_key, gradient, gradient / key.shape[-2])
     mean = (of_scores * mixed).astype(jnp.float32).sum(axis=-1, keepdims=True)
 
-    def add(by_query, tile):
-        """Add the gradient of the queries, and return those of a tile."""
-        number, key, value, mask = tile
-        scores = _scores(query, key, mask, number if causal else None)
-        weights = jnp.exp(scores - log_total)
-        kept = _kept(rate, dropout_key, number, weights.shape)
-        by_score = weights * (kept * product(of_scores, turned(value)) - mean)
-        by_score = by_score.astype(query.dtype)
-        by_value = turned_product((kept * weights).astype(value.dtype), of_values)
-        by_query = by_query + product(by_score, key)
-        return by_query, (turned_product(by_score, query), by_value)
+    def attend(so_far, part):
+        """Add the gradients of the keys, and return those of a tile of queries."""
+        first_query, query, log_total, of_scores, of_values, mean = part
 
-    def leave(by_query, tile):
-        return by_query, tuple(_zeros(x.shape) for x in tile[1:3])
+        def add(by_query, part):
+            """Add the gradient of the queries, and return those of a tile of keys."""
+            first_key, key, value, mask = part
+            at = first_query, first_key
+            scores = _scores(query, key, mask, at if causal else None)
+            weights = jnp.exp(scores - log_total)
+            kept = _kept(rate, dropout_key, at, weights.shape)
+            by_score = weights * (kept * product(of_scores, turned(value)) - mean)
+            by_score = by_score.astype(query.dtype)
+            by_value = turned_product((kept * weights).astype(value.dtype), of_values)
+            by_query = by_query + product(by_score, key)
+            return by_query, (turned_product(by_score, query), by_value)
 
-    tiles = _tiles(size, key, value, mask)
-    by_query, others = _over_tiles(add, leave, _zeros(query.shape), tiles)
-    by_key, by_value = (_joined(x) for x in others)
-    gradients = (by_query, by_key, by_value)
-    return *(g.astype(query.dtype) for g in gradients), None, None
+        def leave(by_query, part):
+            return by_query, tuple(_zeros(x.shape) for x in part[1:3])
+
+        end = first_query + tile.queries if causal else None
+        by_query, by_others = _over_tiles(
+            add, leave, _zeros(query.shape), _until(end, key_tiles)
+        )
+        return jax.tree.map(jnp.add, so_far, by_others), by_query
+
+    key_tiles = _key_tiles(tile.keys, mask, key, value)
+    (by_key, by_value), by_query = _over_tiles(
+        attend,
+        lambda so_far, part: (so_far, _zeros(part[1].shape)),
+        tuple(_zeros(x.shape) for x in key_tiles[2:4]),
+        _query_tiles(
+            tile.queries, wanted, query, log_total, of_scores, of_values, mean
+        ),
+    )
+    gradients = (_joined(x).astype(query.dtype) for x in (by_query, by_key, by_value))
+    return *gradients, None, None, None
 
 
 _attend.defvjp(_forward, _backward)
 
 
-def _tiles(size, key, value, mask):
-    """Divide key, value, mask; before them, whether a tile counts, and its number.
+def _key_tiles(size, mask, key, value):
+    """Divide what belongs to keys; before it, whether a tile counts, and its start.
 
     It counts if a head has real keys in it, or no real key at all.
     """
-    key, value = (
-        jnp.moveaxis(x.reshape(*x.shape[:-2], -1, size, x.shape[-1]), -3, 0)
-        for x in (key, value)
-    )
-    mask = jnp.moveaxis(mask.reshape(*mask.shape[:-1], -1, size), -2, 0)
+    key, value = (_divided(size, x) for x in (key, value))
+    mask = _divided(size, mask[..., None])[..., 0]
     of_tile = mask.any(axis=tuple(range(1, mask.ndim)))
     of_head = mask.any(axis=(0, -1))
-    return of_tile | ~of_head.all(), jnp.arange(len(mask)), key, value, mask
+    starts = jnp.arange(len(mask)) * size
+    return of_tile | ~of_head.all(), starts, key, value, mask
+
+
+def _query_tiles(size, wanted, *arrays):
+    """Divide what belongs to queries; before it, whether a tile counts, and its start.
+
+    It counts if a head wants what one of its queries reads.
+    """
+    wanted = _divided(size, wanted[..., None])
+    of_tile = wanted.any(axis=tuple(range(1, wanted.ndim)))
+    starts = jnp.arange(len(wanted)) * size
+    return of_tile, starts, *(_divided(size, x) for x in arrays)
+
+
+def _until(end, key_tiles):
+    """Let the tiles from key `end` on not count; None: all keys may be read."""
+    if end is None:
+        return key_tiles
+    counts, starts, *rest = key_tiles
+    return counts & (starts < end), starts, *rest
 
 
 def _over_tiles(add, skip, start, tiles):
@@ -198,46 +258,53 @@ def _over_tiles(add, skip, start, tiles):
 
     The answer is known, and an accelerator would wait for it.
     """
-    is_read, *content = tiles
-    if len(is_read) == 1 and content[1].ndim > 3:
+    counts, *content = tiles
+    if len(counts) == 1 and content[1].ndim > 3:
         end, parts = add(start, [x[0] for x in content])
         return end, jax.tree.map(lambda x: x[None], parts)
 
     def step(so_far, tile):
-        is_read, *content = tile
-        return jax.lax.cond(is_read, add, skip, so_far, content)
+        counts, *content = tile
+        return jax.lax.cond(counts, add, skip, so_far, content)
 
     return jax.lax.scan(step, start, tiles)
 
 
+def _divided(size, x):
+    """Divide (..., l, c) into (n, ..., size, c)."""
+    return jnp.moveaxis(x.reshape(*x.shape[:-2], -1, size, x.shape[-1]), -3, 0)
+
+
 def _joined(tiles):
-    """Undo the division of keys or values into tiles."""
+    """Undo the division into tiles."""
     tiles = jnp.moveaxis(tiles, 0, -3)
     return tiles.reshape(*tiles.shape[:-3], -1, tiles.shape[-1])
 
 
-def _kept(rate, key, number, shape):
+def _kept(rate, key, at, shape):
     """Return what the weights of a tile are multiplied by: 0, or more than 1."""
     if key is None:
         return jnp.float32(1)
     if key.ndim:
-        return jax.vmap(lambda one: _kept(rate, one, number, shape[1:]))(key)
-    kept = jax.random.bernoulli(jax.random.fold_in(key, number), 1 - rate, shape)
+        return jax.vmap(lambda one: _kept(rate, one, at, shape[1:]))(key)
+    for start in at:
+        key = jax.random.fold_in(key, start)
+    kept = jax.random.bernoulli(key, 1 - rate, shape)
     return kept / jnp.float32(1 - rate)
 
 
-def _scores(query, key, mask, causal_tile):
-    """Return the logits (l, m) in float32; the number of a tile makes it causal.
+def _scores(query, key, mask, causal_at):
+    """Return the logits (l, m) in float32; the first positions make them causal.
 
     Causal attention gives padding and the future no weight at all: among equal weights
     the future would have some.
     """
     scores, mask = product(query, turned(key)), mask[..., None, :]
-    if causal_tile is None:
+    if causal_at is None:
         return jnp.where(mask, scores, LOWEST)
-    size = key.shape[-2]
-    positions = causal_tile * size + jnp.arange(size)
-    is_past = positions <= jnp.arange(query.shape[-2])[:, None]
+    first_query, first_key = causal_at
+    queries = first_query + jnp.arange(query.shape[-2])
+    is_past = first_key + jnp.arange(key.shape[-2]) <= queries[:, None]
     return jnp.where(mask & is_past, scores, -jnp.inf)
 
 

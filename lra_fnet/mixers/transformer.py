@@ -34,7 +34,7 @@ class Mixer(nn.Module):
     def __call__(
         self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
     ) -> Float[Array, "b l d"]:
-        """Attend from every position to the real ones."""
+        """Attend from real positions to real ones; padding reads zeros."""
         # LRA: projections without bias, Xavier uniform.
         attention = nn.MultiHeadDotProductAttention(
             num_heads=self.num_heads,
@@ -62,4 +62,6 @@ def _in_tiles(
     """Attend in tiles; Flax hands over the arguments of these names alone."""
     rate = 0.0 if deterministic else dropout_rate
     mask, platform = mask[:, 0, 0], target().platform
-    return attend_in_tiles(query, key, value, mask, dropout_rng, rate, platform, causal)
+    return attend_in_tiles(
+        query, key, value, mask, dropout_rng, rate, platform, causal, mask
+    )

@@ -46,7 +46,7 @@ class Mixer(nn.Module):
     def __call__(
         self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
     ) -> Float[Array, "b l d"]:
-        """Attend from every position to the real ones."""
+        """Attend from real positions to real ones; padding reads zeros."""
         query, key, value = (
             to_heads(x, self.num_heads, self.qkv_dim, name)
             for name in ("query", "key", "value")
@@ -58,12 +58,13 @@ class Mixer(nn.Module):
         elif kernel == "tiled":
             platform = target().platform
             heads = attend_in_tiles(
-                query, key, value, mask, platform=platform, causal=self.causal
+                query, key, value, mask, None, 0.0, platform, self.causal, mask
             )
         else:
             heads = jax.nn.dot_product_attention(
                 query, key, value, mask=mask[:, None, None, :], implementation="xla"
             )
+        heads = jnp.where(mask[..., None, None], heads, 0)  # as tiles leave padding
         return from_heads(heads, x.shape[-1])
 
     def _kernel(self, query: Float[Array, "b l h k"]) -> str:

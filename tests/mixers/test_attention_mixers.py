@@ -124,36 +124,72 @@ def heads_and_mask(length=24):
     return 3 * query, key, value, jnp.arange(length) < count[:, None]
 
 
-# What `small_tiles` makes of 24 queries and keys with 6 heads in all.
+# Most weights and queries of a tile, and the tile for 24 queries, 24 keys and 6 heads.
 TILES = {
-    "a tile a head": ("cpu", 24 * 24, Tile(1, 24)),
-    "three tiles a head": ("cpu", 24 * 8, Tile(1, 8)),
-    "a key at a time": ("cpu", 24, Tile(1, 1)),
-    "everything at once": ("gpu", 6 * 24 * 24, Tile(6, 24)),
-    "heads of two examples": ("gpu", 3 * 24 * 24, Tile(3, 24)),
-    "an example at a time": ("tpu", 5 * 24 * 12, Tile(2, 24)),
-    "a part of one head": ("gpu", 24 * 12, Tile(1, 12)),
+    "a tile a head": ("cpu", 24 * 24, 24, Tile(1, 24, 24)),
+    "three tiles a head": ("cpu", 24 * 8, 24, Tile(1, 24, 8)),
+    "a key at a time": ("cpu", 24, 24, Tile(1, 24, 1)),
+    "a query at a time": ("cpu", 24, 1, Tile(1, 1, 24)),
+    "two by three tiles": ("cpu", 12 * 8, 12, Tile(1, 12, 8)),
+    "four by two tiles": ("cpu", 6 * 12, 6, Tile(1, 6, 12)),
+    "everything at once": ("gpu", 6 * 24 * 24, 24, Tile(6, 24, 24)),
+    "heads of two examples": ("gpu", 3 * 24 * 24, 24, Tile(3, 24, 24)),
+    "an example at a time": ("tpu", 5 * 24 * 12, 24, Tile(2, 24, 24)),
+    "a part of one head": ("gpu", 24 * 12, 24, Tile(1, 24, 12)),
 }
 
 
 @pytest.fixture(params=TILES.values(), ids=TILES)
 def platform(request, monkeypatch):
     """Return a platform whose tiles have few weights."""
-    name, most, tile = request.param
-    small_tiles(monkeypatch, most)
+    name, most_weights, most_queries, tile = request.param
+    monkeypatch.setattr(_tiled_attention, "FEWEST_OF_A_TILE", 1)
+    monkeypatch.setattr(_tiled_attention, "MOST_QUERIES", most_queries)
+    for limit in ("MOST_WEIGHTS", "MOST_WEIGHTS_ELSEWHERE"):
+        monkeypatch.setattr(_tiled_attention, limit, most_weights)
     assert tile_for(name, 6, 24, 24) == tile
     return name
-
-
-def small_tiles(monkeypatch, most):
-    monkeypatch.setattr(_tiled_attention, "FEWEST_KEYS", 1)
-    for name in ("MOST_WEIGHTS", "MOST_WEIGHTS_ELSEWHERE"):
-        monkeypatch.setattr(_tiled_attention, name, most)
 
 
 def test_attention_in_tiles_and_its_gradients_are_those_of_whole_attention(platform):
     *heads, mask = heads_and_mask()
     assert_equals_whole(partial(attend_in_tiles, platform=platform), heads, mask)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_queries_that_are_not_wanted_read_zeros_and_change_nothing(platform, causal):
+    """Whether their whole tile is skipped or only they."""
+    *heads, mask = heads_and_mask()
+    wanted = jnp.stack([jnp.arange(24) < 7, jnp.arange(24) >= 20, some_mask(24)[0]])
+    settings = {"platform": platform, "causal": causal}
+
+    def all_read(query, key, value, mask):
+        mixed = attend_in_tiles(query, key, value, mask, **settings)
+        return jnp.where(wanted[..., None, None], mixed, 0)
+
+    attend = partial(attend_in_tiles, query_mask=wanted, **settings)
+    assert_equals_whole(attend, heads, mask, all_read)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_tiles_of_padding_and_of_the_future_are_not_computed(causal, monkeypatch):
+    """Numbers in them that are not finite would reach the sums."""
+    tile = Tile(1, 8, 8)
+    monkeypatch.setattr(_tiled_attention, "tile_for", lambda *_: tile)
+    query, key, value, _ = (x[:1] for x in heads_and_mask())
+    mask = jnp.arange(24)[None] < 16
+    needed = mask & (jnp.arange(24) < 8) if causal else mask
+    attend = partial(attend_in_tiles, mask=mask, causal=causal, query_mask=needed)
+    outcomes = []
+    for other in (0, jnp.inf):
+        query, key, value = (
+            jnp.where(needed[..., None, None], x, other) for x in (query, key, value)
+        )
+        mixed, pulled = jax.vjp(attend, query, key, value)
+        outcomes.append((mixed, *pulled(jnp.cos(mixed))))
+    for own, reference in zip(*outcomes, strict=True):
+        assert jnp.isfinite(own).all()
+        np.testing.assert_array_equal(own, reference)
 
 
 def assert_equals_whole(attend, heads, mask, whole=whole_attention):
@@ -186,7 +222,7 @@ def test_causal_attention_in_tiles_and_its_gradients_are_dense_ones(platform, pa
 
 def test_attention_in_tiles_skips_no_tile_that_one_of_its_heads_reads(monkeypatch):
     """Of examples whose real keys lie in different tiles, some without any."""
-    monkeypatch.setattr(_tiled_attention, "tile_for", lambda *_: Tile(6, 8))
+    monkeypatch.setattr(_tiled_attention, "tile_for", lambda *_: Tile(6, 24, 8))
     *heads, _ = heads_and_mask()
     places = jnp.arange(24) // 8
     for real in ([0, 2, 9], [0, 0, 0], [1, 2, 1]):
@@ -226,7 +262,7 @@ def test_a_group_of_heads_drops_what_each_head_alone_does(keys, monkeypatch):
     *heads, mask = heads_and_mask()
     outcomes = []
     for platform, at_once in (("cpu", 1), ("gpu", 1), ("gpu", 6)):
-        tile = Tile(at_once, keys)
+        tile = Tile(at_once, 24, keys)
         monkeypatch.setattr(_tiled_attention, "tile_for", lambda *_, t=tile: t)
         key = dropout_key(jax.random.key(1))
         outcomes.append(attend_in_tiles(*heads, mask, key, 0.5, platform))
@@ -256,9 +292,11 @@ def test_a_tile_divides_heads_and_keys_and_its_weights_are_bounded(num_heads, le
         ("cpu", _tiled_attention.MOST_WEIGHTS),
         ("gpu", _tiled_attention.MOST_WEIGHTS_ELSEWHERE),
     ):
-        heads, keys = tile_for(platform, num_heads, length, length)
-        assert num_heads % heads == 0 and length % keys == 0
-        assert heads * keys * length <= most
+        heads, queries, keys = tile_for(platform, num_heads, length, length)
+        assert num_heads % heads == 0
+        assert length % queries == 0 and length % keys == 0
+        assert heads * queries * keys <= most
+    assert queries == length
     assert heads == 1 or keys == length
 
 
@@ -305,7 +343,7 @@ def test_rotary_attention_is_softmax_of_turned_vectors(num_heads, implementation
         return np.concatenate([pairs.real, pairs.imag, vectors[..., 2 * half :]], -1)
 
     expected = out(params, weights(turned(query), turned(key), mask) @ value)
-    assert error(run(mixer, params, x, mask), expected) < 2e-6
+    assert error(run(mixer, params, x, mask), expected, mask) < 2e-6
 
 
 def causal_out(params, scores, value, mask):
@@ -331,7 +369,7 @@ def test_causal_attention_is_dense_attention_to_the_positions_so_far(name, paddi
     else:
         query, key = (np.where(z > 0, z + 1, np.exp(z)) for z in (query, key))
         scores = query @ key.swapaxes(-1, -2)
-    assert error(y, causal_out(params, scores, value, mask)) < 2e-6
+    assert error(y, causal_out(params, scores, value, mask), mask) < 2e-6
 
 
 def test_causal_rotary_attention_is_that_of_the_sequence_cut_after_it():
