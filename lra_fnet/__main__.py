@@ -675,7 +675,7 @@ def is_fixable(error: BaseException) -> bool:
     from lra_fnet.hardware import OutOfMemory, is_out_of_memory
     from lra_fnet.hosts import HostError, LaunchError
     from lra_fnet.logbook import NotFinite
-    from lra_fnet.result import BadFile
+    from lra_fnet.schema import BadFile
     from lra_fnet.workdir import WorkdirError
 
     run = (CheckpointError, HostError, LaunchError, NotFinite, OutOfMemory)

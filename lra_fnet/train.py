@@ -54,8 +54,6 @@ from lra_fnet.metrics import Sums
 from lra_fnet.result import (
     BEFORE,
     FAILURE_FILE,
-    Result,
-    Score,
     finished_results,
     make_failure,
     result_folders,
@@ -63,6 +61,7 @@ from lra_fnet.result import (
     write_result,
 )
 from lra_fnet.rules import check_rules, count_parameters, repeat_command
+from lra_fnet.schema import Result, Score
 from lra_fnet.step import (
     Best,
     DeviceSplit,

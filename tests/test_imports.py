@@ -20,6 +20,7 @@ FORBIDDEN = [
     ("lra_fnet.train", ["tensorflow", "tensorflow_datasets", "configs", "flax.nnx"]),
     ("lra_fnet.__main__", ["jax", "flax", "tensorflow", "configs"]),
     ("lra_fnet.result", ["jax", "flax", "tensorflow", "configs"]),
+    ("lra_fnet.schema", ["jax", "flax", "tensorflow", "configs"]),
     ("lra_fnet.config", ["jax", "flax", "tensorflow", "configs"]),
     ("lra_fnet.mixers", ["jax", "flax", "tensorflow", "configs"]),
     ("lra_fnet.report.statistics", ["jax", "flax", "tensorflow"]),

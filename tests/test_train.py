@@ -17,8 +17,9 @@ from lra_fnet.checkpoint import Checkpoints
 from lra_fnet.config import task_facts
 from lra_fnet.hardware import OutOfMemory
 from lra_fnet.logbook import NotFinite
-from lra_fnet.result import FAILURE_FILE, Failure
+from lra_fnet.result import FAILURE_FILE
 from lra_fnet.rules import count_parameters
+from lra_fnet.schema import Failure
 from lra_fnet.step import Program
 from lra_fnet.train import CallLength, Interrupted, train_and_evaluate
 from lra_fnet.workdir import FolderLock, FolderLocked, WorkdirError

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from lra_fnet.config import load_config
 from lra_fnet.report.load import run_row
-from lra_fnet.result import Result
+from lra_fnet.schema import Result
 
 ROOT = Path(__file__).parent.parent
 

@@ -13,7 +13,7 @@ from lra_fnet.report.figures import Plot, Series, limited
 from lra_fnet.report.published import FIVE
 from lra_fnet.report.sentences import DASH, NONE, percent, short
 from lra_fnet.report.tables import TextTable
-from lra_fnet.result import MEMORY_OF, binomial_interval
+from lra_fnet.schema import MEMORY_OF, binomial_interval
 from tasks import task_title
 
 LEARNED = 0.9  # of the way from the worst first to the best accuracy of a column

@@ -11,11 +11,9 @@ import pandas as pd
 from jaxtyping import Bool
 from tabulate import tabulate
 
-from lra_fnet.result import (
-    CORRECT_FILE,
-    FAILURE_FILE,
+from lra_fnet.result import CORRECT_FILE, FAILURE_FILE, RESULT_FILE, files_below
+from lra_fnet.schema import (
     FILES,
-    RESULT_FILE,
     BadFile,
     Failure,
     Record,
@@ -23,7 +21,6 @@ from lra_fnet.result import (
     Score,
     SpeedResult,
     fields,
-    files_below,
 )
 
 SPEED_FILES = "speed/*/*/*.json"  # in folders of a device and of sizes

@@ -12,7 +12,7 @@ from lra_fnet.report.accuracy import MIXERS, ordered
 from lra_fnet.report.figures import Plot, Series
 from lra_fnet.report.sentences import NONE, TIMES, listed, short
 from lra_fnet.report.tables import TextTable
-from lra_fnet.result import MEMORY_OF
+from lra_fnet.schema import MEMORY_OF
 from tasks import task_title
 
 BASE = "transformer"

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from scipy.special import stdtr, stdtrit
 from scipy.stats import binomtest
 
-from lra_fnet.result import binomial_interval
+from lra_fnet.schema import binomial_interval
 
 LEVEL = 0.95
 ALPHA = 0.05  # chance that noise alone makes any difference of a column significant

@@ -36,7 +36,8 @@ from lra_fnet.hardware import (
     usable_memory,
 )
 from lra_fnet.mixers import mixer_class, mixer_names
-from lra_fnet.result import BadFile, SpeedResult, Spread, git_commit, library_versions
+from lra_fnet.result import git_commit, library_versions
+from lra_fnet.schema import BadFile, SpeedResult, Spread
 from lra_fnet.speed.fourier import sizes
 from lra_fnet.speed.timing import (
     Killed,

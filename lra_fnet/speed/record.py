@@ -23,8 +23,9 @@ from lra_fnet.data import data_root, load_dataset
 from lra_fnet.report.accuracy import SAMPLE
 from lra_fnet.report.load import device_name
 from lra_fnet.report.statistics import ALPHA, ENOUGH_SEEDS, estimate, p_value
-from lra_fnet.result import CORRECT_FILE, DIRTY, RESULT_FILE, Result
+from lra_fnet.result import CORRECT_FILE, DIRTY, RESULT_FILE
 from lra_fnet.rules import repeat_command
+from lra_fnet.schema import Result
 from lra_fnet.workdir import write_json
 from tasks import make_task
 

@@ -30,14 +30,8 @@ from lra_fnet.config import (
     task_facts,
 )
 from lra_fnet.data import cached_checksum, data_root
-from lra_fnet.result import (
-    FAILURE_FILE,
-    RESULT_FILE,
-    BadFile,
-    Failure,
-    Result,
-    files_below,
-)
+from lra_fnet.result import FAILURE_FILE, RESULT_FILE, files_below
+from lra_fnet.schema import BadFile, Failure, Result
 from lra_fnet.workdir import beside_other_data, default_workdir
 from tasks import DataError, check_choice, make_task
 

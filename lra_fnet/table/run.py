@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from lra_fnet.hosts import ALONE, LaunchError, StopSignals, launch_arguments
 from lra_fnet.logbook import last_step
-from lra_fnet.result import FAILURE_FILE, Failure, Result, make_failure
+from lra_fnet.result import FAILURE_FILE, make_failure
+from lra_fnet.schema import Failure, Result
 from lra_fnet.table.jobs import (
     OUTPUT_FILE,
     RESULTS,

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lra_fnet.result import Score, seed_result
+from lra_fnet.result import seed_result
+from lra_fnet.schema import Score
 
 DEVICE = {"platform": "cpu", "kind": "Abacus", "count": 1, "cpu_cores": 2}
 CHECKSUM = "c0ffee" * 10

@@ -10,7 +10,7 @@ from lra_fnet.report import tables
 from lra_fnet.report.page import read_report
 from lra_fnet.report.published import FIVE, GUESS, SIX
 from lra_fnet.report.statistics import estimate
-from lra_fnet.result import binomial_interval
+from lra_fnet.schema import binomial_interval
 from made_results import made, made_failure, write, write_made
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from lra_fnet.report.load import load, results_csv
 from lra_fnet.report.page import write_report
-from lra_fnet.result import FILES, BadFile, Failure, Result, SpeedResult, json_schema
+from lra_fnet.schema import FILES, BadFile, Failure, Result, SpeedResult, json_schema
 from lra_fnet.table.jobs import read_results
 from made_results import (
     config,

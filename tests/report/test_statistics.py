@@ -29,7 +29,7 @@ from lra_fnet.report.statistics import (
     variance_of_mean,
     welch,
 )
-from lra_fnet.result import binomial_interval
+from lra_fnet.schema import binomial_interval
 
 # Extra hours of sleep of ten patients, second drug less first: Student, The probable
 # error of a mean (Biometrika 1908), section IX.

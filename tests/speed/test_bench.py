@@ -11,7 +11,7 @@ import jax
 import pytest
 
 from lra_fnet.config import load_config
-from lra_fnet.result import SpeedResult
+from lra_fnet.schema import SpeedResult
 from lra_fnet.speed import bench
 from lra_fnet.speed.bench import (
     Job,

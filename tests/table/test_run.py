@@ -14,7 +14,8 @@ import pytest
 
 from lra_fnet.__main__ import main, parse
 from lra_fnet.hosts import ALONE, JAX_VARIABLES, StopSignals
-from lra_fnet.result import Failure, make_failure
+from lra_fnet.result import make_failure
+from lra_fnet.schema import Failure
 from lra_fnet.table import jobs, run
 from lra_fnet.table.jobs import FAILURE_FILE, Job, State, Status
 from lra_fnet.workdir import FolderLock
