@@ -61,6 +61,8 @@ def _in_tiles(
 ) -> Float[Array, "b l h k"]:
     """Attend in tiles; Flax hands over the arguments of these names alone."""
     rate = 0.0 if deterministic else dropout_rate
+    # LRA: queries of padding read zeros, not the real keys; only a layer that mixes
+    # padding could tell.
     mask, platform = mask[:, 0, 0], target().platform
     return attend_in_tiles(
         query, key, value, mask, dropout_rng, rate, platform, causal, mask
