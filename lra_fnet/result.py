@@ -62,7 +62,6 @@ def seed_result(
         seconds=_seconds(records),
         speed=_speed(records, config),
         versions=library_versions(),
-        commit=git_commit(),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         curves=_curves(records, row),
         **_pretraining(records, config, row),

@@ -55,6 +55,7 @@ from lra_fnet.result import (
     BEFORE,
     FAILURE_FILE,
     finished_results,
+    git_commit,
     make_failure,
     result_folders,
     seed_result,
@@ -122,6 +123,7 @@ def train_and_evaluate(
 def _train_and_evaluate(
     config: ConfigDict, workdir: Path, parity: str, stack: contextlib.ExitStack
 ) -> list[Result]:
+    commit = git_commit()  # now: what runs, whatever is changed meanwhile
     # -- Data, and whose workdir this is ---------------------------------------------
     identity, seeds = resolve(config), seeds_of(config)
     folders = result_folders(workdir, seeds)
@@ -202,6 +204,7 @@ def _train_and_evaluate(
         },
         "rules": rules,
         "command": repeat_command(config),
+        "commit": commit,
         "peak_memory": peak_memory(train),
         "device": describe_device(program.mesh),
     }

@@ -97,6 +97,22 @@ def test_nothing_but_the_run_is_printed(finished):
     assert len(done.stdout.splitlines()) < 100
 
 
+def test_a_result_names_the_code_that_ran_though_it_changed_meanwhile(
+    tmp_path, data, monkeypatch
+):
+    code, take_steps = ["as it was"], train._take_steps
+
+    def change_and_take_steps(*arguments):
+        code.append("as it is")
+        return take_steps(*arguments)
+
+    monkeypatch.setenv("LRA_DATA", str(data))
+    monkeypatch.setattr(train, "git_commit", lambda: code[-1])
+    monkeypatch.setattr(train, "_take_steps", change_and_take_steps)
+    (made,) = train_and_evaluate(tiny_config(train__num_steps=2), tmp_path)
+    assert made.commit == "as it was"
+
+
 def test_a_finished_run_says_so_and_does_not_train_again(finished, data):
     workdir, _ = finished
     before = (workdir / "result.json").stat().st_mtime_ns
