@@ -139,6 +139,7 @@ def is_finished(job: Job, folder: Path) -> bool:
 def measure(job: Job, device: Mapping[str, Any]) -> SpeedResult:
     """Measure a job in the largest batch that fits, each attempt in a new process."""
     batch_size, reasons = job.batch_size, []
+    commit = git_commit()  # now: what is measured, whatever is changed meanwhile
     while True:
         found = attempt(job, batch_size)
         if found["reason"]:
@@ -156,7 +157,7 @@ def measure(job: Job, device: Mapping[str, Any]) -> SpeedResult:
         **dict.fromkeys(("train_steps_per_second", "inference_seconds", "peak_memory")),
         "device": device,
         "versions": library_versions(),
-        "commit": git_commit(),
+        "commit": commit,
         "command": f"python -m lra_fnet speed --mixers={job.mixer} "
         f"--lengths={job.length} --task={job.task} --batch={job.batch_size} "
         f"--limit={job.limit_seconds:g}",

@@ -56,10 +56,10 @@ ELEMENTS = {"cpu": 2**22, "gpu": 2**26, "tpu": 2**26}
 def measure_transforms(arguments: argparse.Namespace) -> None:
     """Measure all shapes, and write and print this device's table of choices."""
     lengths, widths = sizes(arguments.lengths), sizes(arguments.widths)
-    path = arguments.to or CHOICES
+    path, commit = arguments.to or CHOICES, git_commit()
     shapes = itertools.product(lengths or LENGTHS, widths or WIDTHS, DTYPES)
     rows = [measured_row(*shape) for shape in tqdm([*shapes], unit="shape")]
-    write_choices(rows, path)
+    write_choices(rows, path, commit)
     print(f"Speed-up over the published formula\n\n{document(rows)}\n\nwrote {path}")
 
 
@@ -123,13 +123,15 @@ def choice(samples: Mapping[str, Sequence[Sample]], by: str) -> str:
     return max(gains, key=lambda name: (gains[name], name))
 
 
-def write_choices(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+def write_choices(
+    rows: Sequence[Mapping[str, Any]], path: Path, commit: str | None
+) -> None:
     """Write the rows as the part of this kind of device; the other parts stay."""
     parts = json.loads(path.read_text()) if path.exists() else {}
     parts[kind_of(first_device())] = {
         "device": describe_device(make_mesh(jax.local_device_count())),
         "versions": library_versions(),
-        "commit": git_commit(),
+        "commit": commit,
         "clock": clock(),
         "rows": list(rows),
     }

@@ -151,6 +151,14 @@ def test_a_batch_that_does_not_fit_is_halved_and_that_is_said(processes):
     assert result.command.endswith("--lengths=64 --task=text --batch=4 --limit=20")
 
 
+def test_a_measurement_names_the_code_before_it_though_it_changed_meanwhile(
+    processes, monkeypatch
+):
+    called = processes(FOUND)
+    monkeypatch.setattr(bench, "git_commit", lambda: f"after {len(called)} processes")
+    assert measure(JOB, DEVICE).commit == "after 0 processes"
+
+
 def test_a_single_example_that_does_not_fit_is_out_of_memory(processes):
     processes(*[Killed("the system killed the process")] * 3)
     result = measure(JOB, DEVICE)

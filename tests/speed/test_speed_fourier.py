@@ -100,7 +100,7 @@ def test_other_backends_keep_their_part_of_the_table(tmp_path):
     path = tmp_path / "choice.json"
     path.write_text(json.dumps({"abacus": {"rows": []}}))
     rows = [{"length": 16, "width": 8, "dtype": "float32", "algorithm": "matrix"}]
-    write_choices(rows, path)
+    write_choices(rows, path, "0a1b2c")
     parts = json.loads(path.read_text())
     assert parts["abacus"] == {"rows": []}
     assert parts[jax.default_backend()]["rows"] == rows
