@@ -114,17 +114,17 @@ def largest_divisor(number: int, most: int) -> int:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
-def _attend(rate, tile, causal, query, key, value, wanted, mask, dropout_key):
+def _attend(rate, tile, causal, query, key, value, query_mask, mask, dropout_key):
     """Attend with one head: (l, k), (m, k), (m, v), (l,) and (m,) to (l, v).
 
     Or with a group of heads, whose axis is in front of all these. What is read where no
     query of a tile is wanted, is zeros.
     """
-    inputs = query, key, value, wanted, mask, dropout_key
+    inputs = query, key, value, query_mask, mask, dropout_key
     return _forward(rate, tile, causal, *inputs)[0]
 
 
-def _forward(rate, tile, causal, query, key, value, wanted, mask, dropout_key):
+def _forward(rate, tile, causal, query, key, value, query_mask, mask, dropout_key):
     """Return the result and what the derivative reads: of the weights, their sums."""
 
     def attend(_, part):
@@ -148,9 +148,9 @@ def _forward(rate, tile, causal, query, key, value, wanted, mask, dropout_key):
         column = (*query.shape[:-1], 1)
         no_values = _zeros((*query.shape[:-1], value.shape[-1]))
         nothing = no_values, _zeros(column) + LOWEST, _zeros(column)
-        end = first_query + tile.queries if causal else None
+        past = _until(first_query + tile.queries, key_tiles) if causal else key_tiles
         (mixed, highest, total), _ = _over_tiles(
-            add, lambda old, _: (old, None), nothing, _until(end, key_tiles)
+            add, lambda old, _: (old, None), nothing, past
         )
         if causal:  # a query may have read nothing
             total = jnp.where(total > 0, total, 1)
@@ -163,15 +163,15 @@ def _forward(rate, tile, causal, query, key, value, wanted, mask, dropout_key):
 
     key_tiles = _key_tiles(tile.keys, mask, key, value)
     _, parts = _over_tiles(
-        attend, leave, None, _query_tiles(tile.queries, wanted, query)
+        attend, leave, None, _query_tiles(tile.queries, query_mask, query)
     )
     mixed, log_total = map(_joined, parts)
-    return mixed, (query, key, value, wanted, mask, dropout_key, mixed, log_total)
+    return mixed, (query, key, value, query_mask, mask, dropout_key, mixed, log_total)
 
 
 def _backward(rate, tile, causal, saved, gradient):
     """Return the gradients of query, key and value."""
-    query, key, value, wanted, mask, dropout_key, mixed, log_total = saved
+    query, key, value, query_mask, mask, dropout_key, mixed, log_total = saved
     # Without any key the weights are equal, whatever query and key are; below they are
     # then computed as 1, since the logarithm of their sum is lost beside their logits.
     has_key = mask.any(axis=-1)[..., None, None]
@@ -199,10 +199,8 @@ def _backward(rate, tile, causal, saved, gradient):
         def leave(by_query, part):
             return by_query, tuple(_zeros(x.shape) for x in part[1:3])
 
-        end = first_query + tile.queries if causal else None
-        by_query, by_others = _over_tiles(
-            add, leave, _zeros(query.shape), _until(end, key_tiles)
-        )
+        past = _until(first_query + tile.queries, key_tiles) if causal else key_tiles
+        by_query, by_others = _over_tiles(add, leave, _zeros(query.shape), past)
         return jax.tree.map(jnp.add, so_far, by_others), by_query
 
     key_tiles = _key_tiles(tile.keys, mask, key, value)
@@ -211,7 +209,7 @@ def _backward(rate, tile, causal, saved, gradient):
         lambda so_far, part: (so_far, _zeros(part[1].shape)),
         tuple(_zeros(x.shape) for x in key_tiles[2:4]),
         _query_tiles(
-            tile.queries, wanted, query, log_total, of_scores, of_values, mean
+            tile.queries, query_mask, query, log_total, of_scores, of_values, mean
         ),
     )
     gradients = (_joined(x).astype(query.dtype) for x in (by_query, by_key, by_value))
@@ -222,33 +220,33 @@ _attend.defvjp(_forward, _backward)
 
 
 def _key_tiles(size, mask, key, value):
-    """Divide what belongs to keys; before it, whether a tile counts, and its start.
+    """Divide what belongs to keys into tiles.
 
-    It counts if a head has real keys in it, or no real key at all.
+    A tile counts if a head has real keys in it, or no real key at all.
     """
-    key, value = (_divided(size, x) for x in (key, value))
-    mask = _divided(size, mask[..., None])[..., 0]
-    of_tile = mask.any(axis=tuple(range(1, mask.ndim)))
-    of_head = mask.any(axis=(0, -1))
-    starts = jnp.arange(len(mask)) * size
-    return of_tile | ~of_head.all(), starts, key, value, mask
+    counts = _is_any(size, mask) | ~mask.any(axis=-1).all()
+    return _tiles(size, counts, key, value, mask[..., None])
 
 
-def _query_tiles(size, wanted, *arrays):
-    """Divide what belongs to queries; before it, whether a tile counts, and its start.
+def _query_tiles(size, mask, *arrays):
+    """Divide what belongs to queries; a tile counts if one of its queries reads."""
+    return _tiles(size, _is_any(size, mask), *arrays)
 
-    It counts if a head wants what one of its queries reads.
-    """
-    wanted = _divided(size, wanted[..., None])
-    of_tile = wanted.any(axis=tuple(range(1, wanted.ndim)))
-    starts = jnp.arange(len(wanted)) * size
-    return of_tile, starts, *(_divided(size, x) for x in arrays)
+
+def _tiles(size, counts, *arrays):
+    """Divide arrays; before them, whether a tile counts, and its first position."""
+    starts = jnp.arange(len(counts)) * size
+    return counts, starts, *(_divided(size, x) for x in arrays)
+
+
+def _is_any(size, mask):
+    """Tell of every tile whether the mask has one of its positions, in any head."""
+    tiles = _divided(size, mask[..., None])
+    return tiles.any(axis=tuple(range(1, tiles.ndim)))
 
 
 def _until(end, key_tiles):
-    """Let the tiles from key `end` on not count; None: all keys may be read."""
-    if end is None:
-        return key_tiles
+    """Let the tiles from key `end` on not count."""
     counts, starts, *rest = key_tiles
     return counts & (starts < end), starts, *rest
 
@@ -299,7 +297,7 @@ def _scores(query, key, mask, causal_at):
     Causal attention gives padding and the future no weight at all: among equal weights
     the future would have some.
     """
-    scores, mask = product(query, turned(key)), mask[..., None, :]
+    scores, mask = product(query, turned(key)), jnp.swapaxes(mask, -1, -2)
     if causal_at is None:
         return jnp.where(mask, scores, LOWEST)
     first_query, first_key = causal_at

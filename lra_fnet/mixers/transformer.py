@@ -65,5 +65,5 @@ def _in_tiles(
     # padding could tell.
     mask, platform = mask[:, 0, 0], target().platform
     return attend_in_tiles(
-        query, key, value, mask, dropout_rng, rate, platform, causal, mask
+        query, key, value, mask, dropout_rng, rate, platform, causal, query_mask=mask
     )

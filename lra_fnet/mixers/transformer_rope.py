@@ -58,7 +58,10 @@ class Mixer(nn.Module):
         elif kernel == "tiled":
             platform = target().platform
             heads = attend_in_tiles(
-                query, key, value, mask, None, 0.0, platform, self.causal, mask
+                *(query, key, value, mask),
+                platform=platform,
+                causal=self.causal,
+                query_mask=mask,
             )
         else:
             heads = jax.nn.dot_product_attention(
