@@ -21,7 +21,7 @@ from typing import Any
 import jax
 import jax.extend.backend
 from jax.sharding import Mesh, SingleDeviceSharding
-from jax.stages import Compiled
+from jax.stages import Compiled, Lowered
 
 # -- Devices and memory ----------------------------------------------------------------
 
@@ -330,15 +330,36 @@ def keep_freed_memory() -> bool:
 WITHOUT_YNN = ("xla_cpu_experimental_ynn_fusion_type", "")
 
 
-def fastest_options(mesh: Mesh) -> tuple[tuple[str, str], ...]:
-    """Return compiler options for these devices, as pairs; those that XLA knows."""
-    if not is_cpu(mesh) or not is_known(mesh.devices.flat[0], *WITHOUT_YNN):
+# XLA's CPU backend takes one thread or several for a transform, by whichever thread has
+# come there first, and what is left over at the end of a thread's share is rounded
+# otherwise. On one thread for each device the same numbers give the same bits.
+ONE_THREAD = ("xla_cpu_multi_thread_eigen", False)
+
+Option = tuple[str, str | bool]  # what XLA is told: a name and a value
+Options = tuple[Option, ...]
+
+
+def fastest_options(mesh: Mesh) -> Options:
+    """Return compiler options for these devices, of those that XLA knows."""
+    return _known_options(mesh, WITHOUT_YNN)
+
+
+def repeatable_options(mesh: Mesh, lowered: Lowered) -> Options:
+    """Return what a program needs to give the same bits whenever it runs here."""
+    if is_cpu(mesh) and "stablehlo.fft" in lowered.as_text():
+        return _known_options(mesh, ONE_THREAD)
+    return ()
+
+
+def _known_options(mesh: Mesh, option: Option) -> Options:
+    """Return an option of XLA's CPU backend where it is one, else none."""
+    if not is_cpu(mesh) or not is_known(mesh.devices.flat[0], *option):
         return ()
-    return (WITHOUT_YNN,)
+    return (option,)
 
 
 @functools.cache
-def is_known(device: jax.Device, name: str, value: str) -> bool:
+def is_known(device: jax.Device, name: str, value: str | bool) -> bool:
     """Tell whether the XLA of a device has an option; other versions may not."""
     nothing = jax.jit(lambda: 0, out_shardings=SingleDeviceSharding(device)).lower()
     try:

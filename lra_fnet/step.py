@@ -24,7 +24,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from lra_fnet.dropout import dropout_key
-from lra_fnet.hardware import tracing_for
+from lra_fnet.hardware import Options, repeatable_options, tracing_for
 from lra_fnet.hosts import put
 from lra_fnet.metrics import Objective, Sums, added_loss, classify, restore
 from lra_fnet.model import Classifier
@@ -92,7 +92,7 @@ class Program:
       schedule: the learning rate as a function of the step.
       mesh: one axis, "data", over which batches are split.
       micro_batches: parts a batch is computed in, one after the other.
-      compiler_options: what XLA is told, as pairs of name and value.
+      compiler_options: for speed; those without which bits would vary are added.
       objective: what is minimized, as its mean over what it weighs.
     """
 
@@ -101,12 +101,13 @@ class Program:
     schedule: optax.Schedule
     mesh: Mesh
     micro_batches: int = 1
-    compiler_options: tuple[tuple[str, str], ...] = ()
+    compiler_options: Options = ()
     objective: Objective = classify
 
     def compile(self, lowered: jax.stages.Lowered) -> jax.stages.Compiled:
         """Compile `train` or `evaluate`, lowered, with the options of this program."""
-        return lowered.compile(compiler_options=dict(self.compiler_options))
+        options = self.compiler_options + repeatable_options(self.mesh, lowered)
+        return lowered.compile(compiler_options=dict(options))
 
     @contextlib.contextmanager
     def tracing(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 
 from lra_fnet import __main__ as command_line
 from lra_fnet import hardware
@@ -24,6 +25,7 @@ from lra_fnet.hardware import (
     fix_numerics,
     processor_kind,
     processor_name,
+    repeatable_options,
 )
 from lra_fnet.mixers import _fourier, mixer_class, transformer, transformer_rope
 from lra_fnet.step import Program, make_mesh
@@ -131,6 +133,30 @@ def test_only_options_that_this_xla_knows_are_given_to_it():
     doubled = jax.jit(lambda x: 2 * x).lower(1.0)
     options = dict(fastest_options(mesh))
     assert doubled.compile(compiler_options=options)(3.0) == 6.0
+
+
+def test_transforms_give_the_same_bits_whichever_thread_computes_them():
+    """In a loop and beside another device, as in a step."""
+    mesh, batch = make_mesh(2), P("data")
+    x = jax.random.normal(jax.random.key(0), (16, 2000, 64))
+    transforms = jax.shard_map(
+        partial(jax.lax.map, jnp.fft.rfft2),
+        mesh=mesh,
+        in_specs=batch,
+        out_specs=batch,
+        check_vma=False,
+    )
+    lowered = jax.jit(transforms).lower(x)
+    options = dict(repeatable_options(mesh, lowered))
+    compiled = lowered.compile(compiler_options=options)
+    first = np.asarray(compiled(x))
+    for _ in range(60):
+        np.testing.assert_array_equal(np.asarray(compiled(x)), first)
+
+
+def test_programs_without_a_transform_keep_several_threads():
+    lowered = jax.jit(jnp.square).lower(1.0)
+    assert repeatable_options(make_mesh(2), lowered) == ()
 
 
 def test_a_platform_that_is_absent_ends_in_one_line(tmp_path, monkeypatch):

@@ -25,7 +25,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 from tqdm import tqdm
 
-from lra_fnet.hardware import describe_device, examples_at_once, first_device
+from lra_fnet.hardware import (
+    describe_device,
+    examples_at_once,
+    first_device,
+    repeatable_options,
+)
 from lra_fnet.mixers._fourier import (
     ALGORITHMS,
     CHOICES,
@@ -196,7 +201,9 @@ def _compiled(
     shared = jax.shard_map(
         on_device, mesh=mesh, in_specs=share, out_specs=out, check_vma=False
     )
-    return jax.jit(shared).lower(x).compile()
+    lowered = jax.jit(shared).lower(x)
+    options = dict(repeatable_options(mesh, lowered))  # as in a step
+    return lowered.compile(compiler_options=options)
 
 
 def there_and_back(operator: Operator, x: Float[Array, "b l d"]) -> Array:
