@@ -18,6 +18,7 @@ $(if $(filter table speed compile smoke,$(MAKECMDGOALS)),$(if $(mixers),,$(eval 
   $(if $(mixer),,$(if $(mixers),$(error mixers=$(mixers) is for make table, speed, compile and smoke; write mixer=NAME))))
 $(if $(filter export,$(MAKECMDGOALS)),$(if $(task)$(workdir),,$(error export what? workdir=RUN or task=TASK)))
 
+comma := ,
 # Variables that were given, as flags of the same names; values may have spaces.
 quoted = '$(subst ','\'',$(1))'
 given = $(foreach v,$(1),$(if $($(v)),$(call quoted,--$(v)=$($(v)))))
@@ -64,7 +65,7 @@ data check-data export-data: .venv/installed-$(accel) $(tfds)
 ## make table                run what is missing of a table; stop and repeat as you like
 ##   tasks= mixers= recipe= seeds= sources="text=folder:DIR" shard=3/16 dry=1 retry=0
 table: .venv/installed-$(accel)
-	$(if $(dry)$(sources),,$(if $(filter text image,$(or $(tasks),$(task),text)),-@$(MAKE) --no-print-directory .venv/installed-data))
+	$(if $(dry)$(sources),,$(if $(filter text image,$(subst $(comma), ,$(or $(tasks),$(task),text))),-@$(MAKE) --no-print-directory .venv/installed-data))
 	$(call verb,table $(if $(tasks),,$(if $(task),--tasks=$(task))) $(call given,tasks mixers recipe seeds sources shard parity) \
 	  $(if $(filter-out 0,$(dry)),--dry) $(if $(filter 0,$(retry)),--no-retry) $(flags))
 

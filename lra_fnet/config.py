@@ -130,6 +130,15 @@ def read_flags(flags: Iterable[str]) -> dict[str, str]:
     return changes
 
 
+def names_in(text: str) -> list[str]:
+    """Return the names in a text, each once; commas or spaces separate them.
+
+    >>> names_in("fnet,transformer fnet")
+    ['fnet', 'transformer']
+    """
+    return [*dict.fromkeys(text.replace(",", " ").split())]
+
+
 def set_key(config: ConfigDict, key: str, value: Any) -> None:
     """Set the value of a dotted key.
 

@@ -9,6 +9,7 @@ set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-$root/.venv/bin/python} batch=${BATCH:-2}
 tasks=${1:-listops text retrieval image pathfinder pathx}
+tasks=${tasks//,/ }
 all=$(cd "$root/lra_fnet/mixers" && ls [a-z]*.py | grep -vE '^(contract|listing|template)')
 mixers=${2:-${all//.py/}}
 sources=

@@ -24,7 +24,7 @@ from lra_fnet.compile.tables import (
     with_tables,
 )
 from lra_fnet.compile.target import absent_devices, check_target, set_up_compiler
-from lra_fnet.config import load_config, read_flags, task_facts
+from lra_fnet.config import load_config, names_in, read_flags, task_facts
 from lra_fnet.workdir import write_json, write_text
 from tasks import check_task_name
 
@@ -101,7 +101,7 @@ def make_transforms(arguments: argparse.Namespace) -> list[Transform]:
         raise ValueError("fourier=1 is about one device and no mixer")
     changes = read_flags(arguments.flags)
     shapes: dict[tuple[int, int, int], str] = {}
-    for task in arguments.tasks.split() or grid.TASKS:
+    for task in names_in(arguments.tasks) or grid.TASKS:
         check_task_name(task)
         config = load_config(task, arguments.recipe, changes)
         facts = task_facts(config)

@@ -31,7 +31,14 @@ from lra_fnet.compile.target import (
     check_target,
     set_up_compiler,
 )
-from lra_fnet.config import RECIPES, config_hash, load_config, read_flags, resolve
+from lra_fnet.config import (
+    RECIPES,
+    config_hash,
+    load_config,
+    names_in,
+    read_flags,
+    resolve,
+)
 from lra_fnet.mixers import installed_mixers, mixer_names
 from lra_fnet.workdir import write_json, write_text
 from tasks import check_choice, check_task_name
@@ -124,8 +131,8 @@ def make_cells(arguments: argparse.Namespace) -> list[Cell]:
     """
     check_choice("accel", arguments.accel, TARGETS)
     check_choice("recipe", arguments.recipe, RECIPES)
-    tasks = dict.fromkeys(arguments.tasks.split() or grid.TASKS)
-    mixers = dict.fromkeys(arguments.mixers.split() or mixer_names())
+    tasks = names_in(arguments.tasks) or grid.TASKS
+    mixers = names_in(arguments.mixers) or mixer_names()
     for task in tasks:
         check_task_name(task)
     for mixer in mixers:

@@ -24,7 +24,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from lra_fnet.batches import call_indices
-from lra_fnet.config import load_config, make_program, task_facts
+from lra_fnet.config import load_config, make_program, names_in, task_facts
 from lra_fnet.hardware import (
     call_memory,
     default_steps_per_call,
@@ -99,7 +99,7 @@ def measure_all(arguments: argparse.Namespace) -> int:
 def make_jobs(arguments: argparse.Namespace) -> list[Job]:
     """Return all measurements that the arguments ask for, short lengths first."""
     check_task_name(arguments.task)
-    mixers = arguments.mixers.replace(",", " ").split() or mixer_names()
+    mixers = names_in(arguments.mixers) or mixer_names()
     for mixer in mixers:
         mixer_class(mixer)
     for name in ("batch", "limit"):

@@ -17,7 +17,7 @@ import jax
 import pandas as pd
 from jaxtyping import Array, PyTree, Shaped
 
-from lra_fnet.config import load_config, task_facts
+from lra_fnet.config import load_config, names_in, task_facts
 from lra_fnet.hardware import call_memory, first_device, set_up, usable_memory
 from lra_fnet.result import git_commit, library_versions
 from lra_fnet.speed.bench import RECIPE, Workload, describe_devices, device_name
@@ -56,7 +56,7 @@ def compare_all(arguments: argparse.Namespace) -> int:
     Raises:
       ValueError: an unknown section or task.
     """
-    names = arguments.sections.replace(",", " ").split() or [*SECTIONS]
+    names = names_in(arguments.sections) or [*SECTIONS]
     for name in names:
         check_choice("section", name, SECTIONS)
     plan = Plan((arguments.task,)) if arguments.task else Plan()

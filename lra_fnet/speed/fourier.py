@@ -25,6 +25,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 from tqdm import tqdm
 
+from lra_fnet.config import names_in
 from lra_fnet.hardware import (
     describe_device,
     examples_at_once,
@@ -77,7 +78,7 @@ def sizes(text: str) -> list[int]:
     Raises:
       ValueError: one is no whole number, or less than 1.
     """
-    typed = text.replace(",", " ").split()
+    typed = names_in(text)
     for each in typed:
         if not each.isdecimal() or not int(each):
             raise ValueError(f"{each!r} is no size; write whole numbers from 1 on")

@@ -25,6 +25,7 @@ from lra_fnet.config import (
     FLAG,
     config_hash,
     load_config,
+    names_in,
     read_flags,
     resolve,
     task_facts,
@@ -156,9 +157,8 @@ def make_jobs(arguments: argparse.Namespace) -> list[Job]:
     """Return the jobs of a whole table, in the order of the grid; see `select_jobs`."""
     if arguments.seeds < 1:
         raise ValueError(f"seeds is {arguments.seeds}; it must be >= 1")
-    # A name that is given twice is one row.
-    tasks = dict.fromkeys(arguments.tasks.split() or grid.TASKS)
-    mixers = dict.fromkeys(arguments.mixers.split() or grid.MIXERS)
+    tasks = names_in(arguments.tasks) or grid.TASKS
+    mixers = names_in(arguments.mixers) or grid.MIXERS
     sources = parse_sources(arguments.sources, tasks)
     flags = read_flags(arguments.flags)
     own = flags.keys() & {"task", "mixer", "recipe", "seed", "num_seeds"}

@@ -29,7 +29,7 @@ from tiny_runs import ROOT, TINY
 FLAGS = [f"--config.{key}={value}" for key, value in TINY.items()]
 
 
-def cells(mixers="fnet linear", tasks="listops", flags=(), devices=1):
+def cells(mixers="fnet,linear", tasks="listops", flags=(), devices=1):
     return make_cells(
         argparse.Namespace(
             accel="h100",

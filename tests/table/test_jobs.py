@@ -136,7 +136,7 @@ def test_what_is_named_twice_is_run_once():
 
 
 def test_the_cheapest_job_comes_first_and_equal_ones_keep_their_order():
-    typed = ["table", "--tasks=pathx listops", "--mixers=transformer fnet", "--seeds=2"]
+    typed = ["table", "--tasks=pathx listops", "--mixers=transformer,fnet", "--seeds=2"]
     ordered = [(j.task, j.mixer, j.seed) for j in jobs.select_jobs(parse(typed))]
     mixers = [("transformer", 0), ("transformer", 1), ("fnet", 0), ("fnet", 1)]
     expected = [(task, *each) for task in ("listops", "pathx") for each in mixers]
