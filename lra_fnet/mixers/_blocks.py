@@ -4,11 +4,14 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
+from lra_fnet.hardware import target
 from lra_fnet.mixers._products import pair_products, weighted_sums
+from lra_fnet.mixers._tiled_attention import MOST_WEIGHTS_ELSEWHERE
 
 NOT_ALLOWED = -1e30  # a score; finite, so that gradients are
 
@@ -45,13 +48,45 @@ class Keys(NamedTuple):
 
 
 def attend(
-    query: Float[Array, "b n q h k"], groups: Sequence[Keys], dropout: Callable
+    query: Float[Array, "b n q h k"], groups: Sequence[Keys], dropout: nn.Dropout
 ) -> Float[Array, "b n q h k"]:
     """Return softmax(Q K^T / sqrt(k)) V, one softmax over all groups of keys.
 
-    A query that may read nothing gets zeros. Heads come before blocks, so that products
-    with keys of all blocks leave the weights as they lie; turning them around took up
-    to half of the time of a training step.
+    A query that may read nothing gets zeros. Where a batch has more weights than
+    accelerators should hold, a few examples are computed at a time, and once more in
+    the derivative, as attention between all pairs is. CPUs have few examples at a time.
+    """
+    most = MOST_WEIGHTS_ELSEWHERE // _weights_of_an_example(query, groups)
+    if target().platform == "cpu" or most >= len(query):
+        return _attend(query, groups, dropout)
+
+    @jax.checkpoint
+    def attend_one(example: tuple) -> Float[Array, "n q h k"]:
+        query, groups, key = example
+        groups = jax.tree.map(lambda x: x[None], groups)
+        return _attend(query[None], groups, functools.partial(dropout, rng=key))[0]
+
+    keys = None
+    if dropout.rate and not dropout.deterministic:
+        keys = jax.random.split(dropout.make_rng("dropout"), len(query))
+    return jax.lax.map(attend_one, (query, groups, keys), batch_size=max(most, 1))
+
+
+def _weights_of_an_example(
+    query: Float[Array, "b n q h k"], groups: Sequence[Keys]
+) -> int:
+    """Return how many pairs of a query and a key there are, in all heads."""
+    _, num_blocks, queries, heads, _ = query.shape
+    return num_blocks * queries * heads * sum(keys.key.shape[2] for keys in groups)
+
+
+def _attend(
+    query: Float[Array, "b n q h k"], groups: Sequence[Keys], dropout: Callable
+) -> Float[Array, "b n q h k"]:
+    """Attend with all examples at once.
+
+    Heads come before blocks, so that products with keys of all blocks leave the weights
+    as they lie; turning them around took up to half of the time of a training step.
     """
     heads = jnp.moveaxis(query, 3, 1)
     scores = [_scores(heads, group) for group in groups]

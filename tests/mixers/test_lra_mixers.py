@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from jax.extend.core import jaxprs_in_params
 from scipy.optimize import linear_sum_assignment
 
-from lra_fnet.mixers import mixer_class
+from lra_fnet.dropout import dropout_key
+from lra_fnet.mixers import _blocks, mixer_class
 from lra_fnet.mixers._blocks import Keys, attend
 from lra_fnet.mixers._seeds import layer_seed
 from lra_fnet.mixers.bigbird import choose_blocks
@@ -433,7 +435,8 @@ def test_keys_sorted_by_a_permutation_are_those_of_the_block_it_names():
     own = Keys(as_float(key), as_float(value), jnp.asarray(real)[:, :, None, None])
     key, value = (part * real[..., None, None] for part in (key, value))
     other = sorted_keys(*map(as_float, (order, key, value)), jnp.asarray(real))
-    y = attend(as_float(query), [own, other], dropout=lambda weights: weights)
+    no_dropout = nn.Dropout(0.0, deterministic=True).bind({})
+    y = attend(as_float(query), [own, other], no_dropout)
     own, named = np.eye(num_blocks), np.eye(num_blocks)[permutation]
     counts = np.kron(own + named, np.ones((block, block)))
     expected = dense_attention(
@@ -482,6 +485,53 @@ def test_bfloat16_is_close_to_float32(name):
     np.testing.assert_allclose(
         narrow.astype(np.float32), wide, atol=0.05 * np.abs(wide).max()
     )
+
+
+@pytest.mark.parametrize("for_platform", ["gpu"], indirect=True)
+@pytest.mark.parametrize(
+    "name", ["local", "sparse", "longformer", "sinkhorn", "bigbird"]
+)
+def test_a_few_examples_at_a_time_give_what_all_at_once_give(
+    name, for_platform, monkeypatch
+):
+    x, mask, mixer = some_x(), some_mask(), small(name)
+    monkeypatch.setattr(_blocks, "_weights_of_an_example", lambda *_: 1)
+    outcomes = []
+    for examples in (3, 2, 1):
+        monkeypatch.setattr(_blocks, "MOST_WEIGHTS_ELSEWHERE", examples)
+
+        @jax.value_and_grad
+        def loss(both):
+            return jnp.sum(jnp.sin(mixer.apply(*both, mask, train=False)))
+
+        outcomes.append(jax.jit(loss)((initialized(mixer), x)))
+    for outcome in outcomes[1:]:
+        jax.tree.map(
+            partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5),
+            outcome,
+            outcomes[0],
+        )
+
+
+@pytest.mark.parametrize("for_platform", ["gpu"], indirect=True)
+def test_dropout_of_an_example_at_a_time_is_its_own_and_right_on_average(
+    for_platform, monkeypatch
+):
+    monkeypatch.setattr(_blocks, "MOST_WEIGHTS_ELSEWHERE", 1)
+    x, mixer = some_x().at[1:].set(some_x()[0]), small("local", dropout_rate=0.5)
+    params, everywhere = initialized(mixer), everything()
+
+    @jax.jit
+    @jax.vmap
+    def draws(key):
+        key = {"dropout": dropout_key(key)}
+        return mixer.apply(params, x, everywhere, train=True, rngs=key)
+
+    drawn = draws(jax.random.split(jax.random.key(0), 400))
+    assert np.abs(drawn[:, 0] - drawn[:, 1]).max() > 0.1
+    error = drawn.std(axis=0) / 20
+    off = (drawn.mean(axis=0) - apply(mixer, params, x, everywhere)) / error
+    assert np.abs(off).max() < 6 and 0.8 < off.std() < 1.2
 
 
 def largest_array(jaxpr):
