@@ -1,5 +1,6 @@
 """Tables of texts, as the page and table.md show them."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -208,14 +209,16 @@ def accuracy_table(table: AccuracyTable) -> TextTable:
 def short_table(table: AccuracyTable) -> TextTable:
     """Return accuracies, seeds, the best trivial baseline and the majority class.
 
-    A star: inputs are not those of published numbers.
+    A star: inputs are not those of published numbers. Of rows on several tasks, those
+    that were run on one alone are left out.
     """
     stars = ["*" if table.unlike_published(task) else "" for task in table.tasks]
     titles = [
         f"{task_title(t)}{star}" for t, star in zip(table.tasks, stars, strict=True)
     ]
     rows = [
-        [row, *(_short(table, row, task) for task in table.tasks)] for row in table.rows
+        [row, *(_short(table, row, task) for task in table.tasks)]
+        for row in _widely_run(table)
     ]
     best, majority = ["best trivial baseline"], [MAJORITY]
     for task in table.tasks:
@@ -227,6 +230,12 @@ def short_table(table: AccuracyTable) -> TextTable:
         majority.append(percent(by_name[MAJORITY]) if MAJORITY in by_name else "")
     columns = ["test accuracy, % [95 % interval]", *titles]
     return TextTable("", columns, [*rows, best, majority])
+
+
+def _widely_run(table: AccuracyTable) -> list[str]:
+    """Return the rows that were run on several tasks; all where none was."""
+    run = Counter(row for row, _ in (*table.configurations, *table.failures))
+    return [row for row in table.rows if run[row] > 1] or table.rows
 
 
 def _short(table: AccuracyTable, row: str, task: str) -> str:

@@ -337,6 +337,15 @@ def test_a_document_gets_the_tables_that_its_marks_name(tmp_path):
         with_tables("<!-- speed text --><!-- end -->", [], [])
 
 
+def test_a_table_in_a_document_leaves_out_what_was_run_on_one_task_of_several(tmp_path):
+    for task, mixer in (("listops", "fnet"), ("text", "fnet"), ("text", "cnn")):
+        write_made(tmp_path, task=task, mixer=mixer)
+    report = read_report([tmp_path])
+    text = f"<!-- accuracy {report.lead.recipe} --><!-- end -->"
+    filled = with_tables(text, report.tables, report.speeds)
+    assert "| fnet " in filled and "| cnn " not in filled
+
+
 def test_the_report_in_the_documentation_is_that_of_the_results_kept(kept):
     shown = (ROOT / "docs" / "report" / "table.md").read_text()
     assert shown == markdown(kept), "run make docs"
