@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from lra_fnet.mixers._attention import from_heads, to_heads
+from lra_fnet.mixers._attention import from_heads, kernel_attention, to_heads
 
 
 class Mixer(nn.Module):
@@ -40,12 +40,7 @@ class Mixer(nn.Module):
         )
         key = jnp.where(mask[:, :, None, None], nn.relu(key), 0)
         query, key = with_cosines(nn.relu(query)), with_cosines(key)
-        value = jnp.where(mask[:, :, None, None], value, 0).astype(jnp.float32)
-        summary = jnp.einsum("blhf,blhk->bhfk", key, value)
-        total = jnp.einsum("blhf,bhf->blh", query, key.sum(axis=1))
-        heads = jnp.einsum("blhf,bhfk->blhk", query, summary)
-        # A query that meets no key has weights 0 and reads nothing.
-        heads = heads / jnp.maximum(total, 1e-6)[..., None]
+        heads = kernel_attention(query, key, value.astype(jnp.float32))
         return from_heads(heads.astype(x.dtype), x.shape[-1])
 
 
