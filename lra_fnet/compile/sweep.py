@@ -6,11 +6,13 @@ failed, and what another version of the compiler made.
 """
 
 import argparse
+import dataclasses
+import functools
 import importlib.metadata
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from tqdm import tqdm
 
@@ -61,7 +63,8 @@ class Subject(Protocol):
 Compiler = Callable[[Any], Mapping[str, Any]]
 
 
-class Cell(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Cell:
     """A mixer on a task, under a recipe, on some devices of one kind."""
 
     task: str
@@ -82,7 +85,7 @@ class Cell(NamedTuple):
         changes = {**own, **self.changes, "mixer": self.mixer}
         return load_config(self.task, self.recipe, changes)
 
-    @property
+    @functools.cached_property
     def identity(self) -> Row:
         """What tells its row from others, the versions of the compiler included."""
         return {
@@ -187,6 +190,7 @@ def reason_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {said}"
 
 
+@functools.cache
 def compiler_versions() -> dict[str, str]:
     """Return the versions of what compiles, of those that are installed."""
     versions = {}
