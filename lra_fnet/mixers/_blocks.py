@@ -69,7 +69,10 @@ def attend(
     keys = None
     if dropout.rate and not dropout.deterministic:
         keys = jax.random.split(dropout.make_rng("dropout"), len(query))
-    return jax.lax.map(attend_one, (query, groups, keys), batch_size=max(most, 1))
+    # Parts of one size: a smaller last one would be compiled for itself.
+    sizes = range(1, max(most, 1) + 1)
+    at_once = max(size for size in sizes if len(query) % size == 0)
+    return jax.lax.map(attend_one, (query, groups, keys), batch_size=at_once)
 
 
 def _weights_of_an_example(
