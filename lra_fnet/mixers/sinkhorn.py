@@ -95,11 +95,16 @@ def sinkhorn(
     >>> order.tolist()
     [[[[0.5, 0.5], [0.5, 0.5]]]]
     """
-    logits = jnp.where(pairs, logits, NOT_ALLOWED)
-    for _ in range(num_iterations):
+
+    def normalized(logits: Float[Array, "b h n n"], _: None) -> tuple[Array, None]:
         for axis in (-1, -2):
             logits = jax.nn.log_softmax(logits, axis=axis)
             logits = jnp.where(pairs, logits, NOT_ALLOWED)
+        return logits, None
+
+    # A loop that is unrolled takes XLA minutes to compile for GPUs.
+    logits = jnp.where(pairs, logits, NOT_ALLOWED)
+    logits, _ = jax.lax.scan(normalized, logits, length=num_iterations)
     return jnp.exp(logits)
 
 
