@@ -56,7 +56,7 @@ def attend(
     accelerators should hold, a few examples are computed at a time, and once more in
     the derivative, as attention between all pairs is. CPUs have few examples at a time.
     """
-    most = MOST_WEIGHTS_ELSEWHERE // _weights_of_an_example(query, groups)
+    most = MOST_WEIGHTS_ELSEWHERE // max(_weights_of_an_example(query, groups), 1)
     if target().platform == "cpu" or most >= len(query):
         return _attend(query, groups, dropout)
 
