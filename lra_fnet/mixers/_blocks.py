@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Shaped
 
 from lra_fnet.hardware import target
 from lra_fnet.mixers._products import pair_products, weighted_sums
-from lra_fnet.mixers._tiled_attention import MOST_WEIGHTS_ELSEWHERE
+from lra_fnet.mixers._tiled_attention import MOST_WEIGHTS_ELSEWHERE, largest_divisor
 
 NOT_ALLOWED = -1e30  # a score; finite, so that gradients are
 
@@ -70,8 +70,7 @@ def attend(
     if dropout.rate and not dropout.deterministic:
         keys = jax.random.split(dropout.make_rng("dropout"), len(query))
     # Parts of one size: a smaller last one would be compiled for itself.
-    sizes = range(1, max(most, 1) + 1)
-    at_once = max(size for size in sizes if len(query) % size == 0)
+    at_once = largest_divisor(len(query), max(most, 1), fewest=1)
     return jax.lax.map(attend_one, (query, groups, keys), batch_size=at_once)
 
 

@@ -97,19 +97,20 @@ def tile_for(platform: str, num_heads: int, num_queries: int, num_keys: int) -> 
         return Tile(1, queries, largest_divisor(num_keys, MOST_WEIGHTS // queries))
     keys = largest_divisor(num_keys, MOST_WEIGHTS_ELSEWHERE // num_queries)
     most = max(MOST_WEIGHTS_ELSEWHERE // (num_queries * keys), 1)
-    heads = max(n for n in range(1, most + 1) if num_heads % n == 0)
-    return Tile(heads, num_queries, keys)
+    return Tile(largest_divisor(num_heads, most, fewest=1), num_queries, keys)
 
 
-def largest_divisor(number: int, most: int) -> int:
+def largest_divisor(number: int, most: int, fewest: int = 0) -> int:
     """Return the largest size up to `most` of equal parts, or all if all are tiny.
+
+    Tiny are those of less than `fewest`; 0: of less than FEWEST_OF_A_TILE.
 
     >>> largest_divisor(1024, 2048), largest_divisor(2000, 700)
     (1024, 500)
     >>> largest_divisor(4001, 700)
     4001
     """
-    sizes = range(min(most, number), FEWEST_OF_A_TILE - 1, -1)
+    sizes = range(min(most, number), (fewest or FEWEST_OF_A_TILE) - 1, -1)
     return next((size for size in sizes if number % size == 0), number)
 
 
