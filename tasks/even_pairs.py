@@ -10,23 +10,10 @@ Deletang et al., Neural Networks and the Chomsky Hierarchy (2023),
 https://arxiv.org/abs/2207.02098: a regular language.
 """
 
-import functools
-from collections.abc import Mapping
-from pathlib import Path
-
 import numpy as np
 
-from tasks.generators import draw_rows
-from tasks.task import (
-    Split,
-    Splits,
-    Task,
-    check_generated,
-    check_labels,
-    check_range,
-    lazily,
-    split_generated,
-)
+from tasks.generators import generated_task
+from tasks.task import Splits, Task, check_labels, check_range, lazily
 
 TITLE = "Even pairs"
 ORDER = 12
@@ -48,9 +35,6 @@ def make_task(
 ) -> Task:
     """Return the task of even pairs.
 
-    Of the generated rows the first num_test are the test split, the next num_validation
-    the validation split, the rest the training split.
-
     Args:
       source: "generated", the only one.
       seed: of the generator.
@@ -63,50 +47,31 @@ def make_task(
     Raises:
       ValueError: an option is out of its range.
     """
-    sizes = {"train": num_train, "validation": num_validation, "test": num_test}
-    check_generated(source, seed, sizes)
     check_range(2, min_length=min_length)
     check_range(min_length + 1, max_length=max_length)
-    options = {"seed": seed, "min_length": min_length, "max_length": max_length}
-    return Task(
+    return generated_task(
+        draw,
+        verify,
+        GENERATOR_VERSION,
+        source,
+        seed,
+        sizes={"train": num_train, "validation": num_validation, "test": num_test},
+        options={"min_length": min_length, "max_length": max_length},
         name="even_pairs",
         vocab_size=3,
         classes=("even", "odd"),
         max_length=max_length,
-        source=source,
-        provenance={
-            "generator_version": GENERATOR_VERSION,
-            **options,
-            "sizes": sizes,
-        },
-        read=functools.partial(_read, options, sizes),
         trivial_baselines=lazily("tasks.trivial", "even_pairs_baselines"),
-        verify=verify,
     )
 
 
-def _read(
-    options: Mapping[str, int], sizes: Mapping[str, int], scratch: Path
-) -> dict[str, Split]:
-    splits = split_generated(generate(count=sum(sizes.values()), **options), sizes)
-    verify(splits)
-    return splits
-
-
-def generate(seed: int, min_length: int, max_length: int, count: int) -> Split:
-    """Return the first `count` examples of a seed."""
-    return draw_rows(
-        functools.partial(_draw, np.uint64(seed), min_length, max_length), count
-    )
-
-
-def _draw(
-    seed: np.uint64, min_length: int, max_length: int, start: int, count: int
+def draw(
+    seed: np.uint64, start: int, rows: int, min_length: int, max_length: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows, uint8 (count, max_length), and labels, from row `start` on."""
+    """Return inputs, uint8 (rows, max_length), and labels, from number `start` on."""
     from tasks.generators.random import words
 
-    drawn = words(seed, start, count, max_length + 1)
+    drawn = words(seed, start, rows, max_length + 1)
     lengths = min_length + drawn[:, :1] % (max_length - min_length)
     is_real = np.arange(max_length) < lengths
     bits = drawn[:, 1:] >> np.uint64(63)

@@ -12,24 +12,10 @@ Arora et al., Zoology (2023), https://arxiv.org/abs/2312.04927: associative
 recall, there with many queries to a row.
 """
 
-import dataclasses
-import functools
-from collections.abc import Mapping
-from pathlib import Path
-
 import numpy as np
 
-from tasks.generators import draw_rows
-from tasks.task import (
-    Split,
-    Splits,
-    Task,
-    check_generated,
-    check_labels,
-    check_range,
-    lazily,
-    split_generated,
-)
+from tasks.generators import generated_task
+from tasks.task import Splits, Task, check_labels, check_range, lazily
 
 TITLE = "Recall"
 ORDER = 11
@@ -54,9 +40,6 @@ def make_task(
 ) -> Task:
     """Return the recall task.
 
-    Of the generated rows the first num_test are the test split, the next num_validation
-    the validation split, the rest the training split.
-
     Args:
       source: "generated", the only one.
       seed: of the generator.
@@ -70,66 +53,40 @@ def make_task(
     Raises:
       ValueError: an option is out of its range, or so many pairs need a longer row.
     """
-    sizes = {"train": num_train, "validation": num_validation, "test": num_test}
-    check_generated(source, seed, sizes)
     check_range(1, NUM_EACH, num_symbols=num_symbols)
     check_range(1, num_symbols, num_pairs=num_pairs)
     check_range(2 * num_pairs + _TAIL, length=length)
-    options = {
-        "seed": seed,
-        "length": length,
-        "num_pairs": num_pairs,
-        "num_symbols": num_symbols,
-    }
-    return Task(
+    return generated_task(
+        draw,
+        verify,
+        GENERATOR_VERSION,
+        source,
+        seed,
+        sizes={"train": num_train, "validation": num_validation, "test": num_test},
+        options={"length": length, "num_pairs": num_pairs, "num_symbols": num_symbols},
+        features=lambda test: {"distance": distances(test.inputs)},
         name="recall",
         vocab_size=QUERY + 1,
         classes=tuple(f"value {number}" for number in range(num_symbols)),
         max_length=length,
-        source=source,
-        provenance={
-            "generator_version": GENERATOR_VERSION,
-            **options,
-            "sizes": sizes,
-        },
-        read=functools.partial(_read, options, sizes),
         trivial_baselines=lazily("tasks.trivial", "recall_baselines"),
-        verify=verify,
     )
 
 
-def _read(
-    options: Mapping[str, int], sizes: Mapping[str, int], scratch: Path
-) -> dict[str, Split]:
-    splits = split_generated(generate(count=sum(sizes.values()), **options), sizes)
-    verify(splits)
-    test = splits["test"]
-    test = dataclasses.replace(test, features={"distance": distances(test.inputs)})
-    return {**splits, "test": test}
-
-
-def generate(
-    seed: int, length: int, num_pairs: int, num_symbols: int, count: int
-) -> Split:
-    """Return the first `count` examples of a seed."""
-    draw = functools.partial(_draw, np.uint64(seed), length, num_pairs, num_symbols)
-    return draw_rows(draw, count)
-
-
-def _draw(
+def draw(
     seed: np.uint64,
+    start: int,
+    rows: int,
     length: int,
     num_pairs: int,
     num_symbols: int,
-    start: int,
-    count: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows, uint8 (count, length), and labels, from row number `start` on."""
+    """Return inputs, uint8 (rows, length), and labels, from number `start` on."""
     from tasks.generators.random import words
 
     num_places = (length - _TAIL) // 2  # pairs start at even positions
     sizes = np.array([num_symbols, num_places, num_pairs, length, 1])
-    parts = np.split(words(seed, start, count, sizes.sum()), sizes.cumsum()[:-1], 1)
+    parts = np.split(words(seed, start, rows, sizes.sum()), sizes.cumsum()[:-1], 1)
     of_keys, of_places, of_values, of_noise, of_query = parts
     # The order of random numbers is a random order.
     keys = KEY + np.argsort(of_keys, axis=1, kind="stable")[:, :num_pairs]

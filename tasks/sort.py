@@ -9,23 +9,10 @@ by symbol.
 Vocabulary (66 ids): 0 padding, in no row; 1 to 64 the symbols; 65 the separator.
 """
 
-import functools
-from collections.abc import Mapping
-from pathlib import Path
-
 import numpy as np
 
-from tasks.generators import draw_rows
-from tasks.task import (
-    DataError,
-    Split,
-    Splits,
-    Task,
-    check_generated,
-    check_range,
-    lazily,
-    split_generated,
-)
+from tasks.generators import generated_task
+from tasks.task import DataError, Splits, Task, check_range, lazily
 
 TITLE = "Sort"
 ORDER = 15
@@ -47,9 +34,6 @@ def make_task(
 ) -> Task:
     """Return the task of sorting.
 
-    Of the generated rows the first num_test are the test split, the next num_validation
-    the validation split, the rest the training split.
-
     Args:
       source: "generated", the only one.
       seed: of the generator.
@@ -61,47 +45,34 @@ def make_task(
     Raises:
       ValueError: an option is out of its range.
     """
-    sizes = {"train": num_train, "validation": num_validation, "test": num_test}
-    check_generated(source, seed, sizes)
     check_range(2, count=count)
-    options = {"seed": seed, "count": count}
-    return Task(
+    return generated_task(
+        draw,
+        verify,
+        GENERATOR_VERSION,
+        source,
+        seed,
+        sizes={"train": num_train, "validation": num_validation, "test": num_test},
+        options={"count": count},
         name="sort",
         vocab_size=NUM_SYMBOLS + 2,
         classes=("padding", *(f"symbol {n}" for n in range(NUM_SYMBOLS)), "separator"),
         max_length=2 * count,
-        source=source,
-        provenance={
-            "generator_version": GENERATOR_VERSION,
-            **options,
-            "sizes": sizes,
-        },
-        read=functools.partial(_read, options, sizes),
         trivial_baselines=lazily("tasks.trivial", "sort_baselines"),
         labels_are_next_ids=True,
         answer_length=count,
-        verify=verify,
     )
 
 
-def _read(
-    options: Mapping[str, int], sizes: Mapping[str, int], scratch: Path
-) -> dict[str, Split]:
-    draw = functools.partial(_draw, np.uint64(options["seed"]), options["count"])
-    splits = split_generated(draw_rows(draw, sum(sizes.values())), sizes)
-    verify(splits)
-    return splits
-
-
-def _draw(
-    seed: np.uint64, size: int, start: int, count: int
+def draw(
+    seed: np.uint64, start: int, rows: int, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows, uint8 (count, 2 size), and labels, from row number `start` on."""
+    """Return inputs, uint8 (rows, 2 count), and labels, from number `start` on."""
     from tasks.generators.random import words
 
-    symbols = (1 + words(seed, start, count, size) % NUM_SYMBOLS).astype(np.uint8)
+    symbols = (1 + words(seed, start, rows, count) % NUM_SYMBOLS).astype(np.uint8)
     order = np.sort(symbols, axis=1)
-    separators = np.full((count, 1), SEPARATOR, np.uint8)
+    separators = np.full((rows, 1), SEPARATOR, np.uint8)
     inputs = np.concatenate([symbols, separators, order[:, :-1]], axis=1)
     return inputs, order[:, -1].astype(np.int32)
 

@@ -169,17 +169,6 @@ def check_choice(option: str, value: str, choices: Iterable[str]) -> None:
         raise ValueError(f"unknown {option} {value!r}{hint} have: {', '.join(choices)}")
 
 
-def check_generated(source: str, seed: int, sizes: Mapping[str, int]) -> None:
-    """Check the options that tasks share whose examples are generated alone.
-
-    Raises:
-      ValueError: one is out of its range; names it.
-    """
-    check_choice("source", source, ("generated",))
-    check_range(0, 2**64 - 1, seed=seed)
-    check_range(1, **{f"num_{split}": size for split, size in sizes.items()})
-
-
 def check_range(least: int, most: int | None = None, **options: int) -> None:
     """Check that options, by name, lie between least and most, both included.
 
