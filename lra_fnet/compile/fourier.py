@@ -53,9 +53,14 @@ class Transform(NamedTuple):
         return f"{self.algorithm} on {self.task}, {self.precision} precision"
 
     @property
+    def place(self) -> Row:
+        """What a table has one row for, which a later one replaces."""
+        return self._asdict()
+
+    @property
     def identity(self) -> Row:
-        """What tells its row from others, the versions of the compiler included."""
-        return {**self._asdict(), "versions": compiler_versions()}
+        """Its place, and what decides its row: the compiler's versions."""
+        return {**self.place, "versions": compiler_versions()}
 
 
 def compile_transforms(arguments: argparse.Namespace) -> int:

@@ -42,6 +42,7 @@ from lra_fnet.config import (
     resolve,
 )
 from lra_fnet.mixers import installed_mixers, mixer_names
+from lra_fnet.result import git_commit
 from lra_fnet.workdir import write_json, write_text
 from tasks import check_choice, check_task_name
 
@@ -55,8 +56,12 @@ class Subject(Protocol):
         """What messages call it."""
 
     @property
+    def place(self) -> Row:
+        """What a table has one row for, which a later one replaces."""
+
+    @property
     def identity(self) -> Row:
-        """What tells its row from others, the versions of the compiler included."""
+        """Its place, and what decides its row: a config, the compiler's versions."""
 
 
 # What compiles a subject, and returns what is known of it.
@@ -85,12 +90,16 @@ class Cell:
         changes = {**own, **self.changes, "mixer": self.mixer}
         return load_config(self.task, self.recipe, changes)
 
+    @property
+    def place(self) -> Row:
+        """What a table has one row for, which a later one replaces."""
+        return dataclasses.asdict(self)
+
     @functools.cached_property
     def identity(self) -> Row:
-        """What tells its row from others, the versions of the compiler included."""
+        """Its place, and what decides its row: a config, the compiler's versions."""
         return {
-            **{key: getattr(self, key) for key in ("task", "mixer", "recipe")},
-            "devices": self.devices,
+            **self.place,
             "config_hash": config_hash(resolve(self.config)),
             "versions": compiler_versions(),
         }
@@ -154,14 +163,14 @@ def run_cells(cells: Sequence[Subject], path: Path, compiler: Compiler) -> list[
 
     Those that failed before are tried again, after all others.
     """
-    rows = read_rows(path)
+    rows, commit = read_rows(path), git_commit()
     todo = [cell for cell in cells if not is_finished(cell, rows)]
     todo.sort(key=lambda cell: bool(find_row(cell, rows)))
     path.parent.mkdir(parents=True, exist_ok=True)
     with tqdm(todo, unit="cell", dynamic_ncols=True) as bar:
         for cell in bar:
-            row = compile_row(cell, compiler)
-            rows = [other for other in rows if not is_of(cell, other)] + [row]
+            row = compile_row(cell, compiler) | {"commit": commit}
+            rows = [other for other in rows if not agrees(other, cell.place)] + [row]
             write_json(path, {"accel": path.stem, "rows": rows})
             bar.write(f"{cell.name}: {outcome(row)}")
     found = (find_row(cell, rows) for cell in cells)
@@ -206,16 +215,15 @@ def compiler_versions() -> dict[str, str]:
 # Rows
 
 
-def is_of(cell: Subject, row: Row) -> bool:
-    """Tell whether a row is about a subject, whoever compiled it."""
-    identity = cell.identity
-    keys = identity.keys() - {"versions"}
-    return all(row.get(key) == identity[key] for key in keys)
+def agrees(row: Row, facts: Row) -> bool:
+    """Tell whether a row has these facts; one without `changes` had none."""
+    return all(row.get(key, {}) == value for key, value in facts.items())
 
 
 def find_row(cell: Subject, rows: Iterable[Row]) -> Row | None:
-    """Return the row of a subject, None if there is none."""
-    return next((row for row in rows if is_of(cell, row)), None)
+    """Return the row of a subject, whatever compiled it; None if there is none."""
+    facts = {k: value for k, value in cell.identity.items() if k != "versions"}
+    return next((row for row in rows if agrees(row, facts)), None)
 
 
 def is_finished(cell: Subject, rows: Iterable[Row]) -> bool:

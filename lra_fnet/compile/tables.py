@@ -142,7 +142,11 @@ def with_tables(text: str, folder: Path) -> str:
     def of_runs(name: str) -> str:
         accel, devices, entry = name.split()
         rows = read_rows(folder / f"{accel}.json")
-        rows = [row for row in rows if row["devices"] == int(devices)]
+        rows = [
+            row
+            for row in rows
+            if row["devices"] == int(devices) and not row.get("changes")
+        ]
         return matrix(rows, ENTRIES[entry])
 
     def of_transforms(name: str) -> str:

@@ -24,6 +24,7 @@ from lra_fnet.compile.tables import (
 )
 from lra_fnet.compile.target import PEAKS, TARGETS, check_target, set_up_compiler
 from lra_fnet.hardware import MEMORY, OutOfMemory
+from lra_fnet.result import git_commit
 from tiny_runs import ROOT, TINY
 
 FLAGS = [f"--config.{key}={value}" for key, value in TINY.items()]
@@ -141,6 +142,29 @@ def test_another_config_or_compiler_is_another_row(tmp_path, monkeypatch):
     assert len(json.loads(path.read_text())["rows"]) == 3
 
 
+def test_a_row_says_its_commit_and_replaces_that_of_an_earlier_config(tmp_path):
+    path = tmp_path / "h100.json"
+    (row,) = run_cells(cells("fnet"), path, Compiler())
+    # As written by earlier versions, from another config.
+    old = {k: row[k] for k in row.keys() - {"changes", "commit"}} | {"config_hash": "0"}
+    path.write_text(json.dumps({"rows": [old, old | {"devices": 4}]}))
+    (again,) = run_cells(cells("fnet"), path, Compiler())
+    assert again["config_hash"] == row["config_hash"]
+    assert again["commit"] == git_commit()
+    kept = json.loads(path.read_text())["rows"]
+    assert [each["devices"] for each in kept] == [4, 1]
+
+
+def test_a_row_without_changes_counts_as_one_of_the_recipe(tmp_path):
+    path = tmp_path / "h100.json"
+    (row,) = run_cells(cells("fnet"), path, Compiler())
+    old = {k: row[k] for k in row.keys() - {"changes", "commit"}}
+    path.write_text(json.dumps({"rows": [old]}))
+    compiler = Compiler()
+    assert run_cells(cells("fnet"), path, compiler) == [old]
+    assert compiler.given == []
+
+
 def test_a_damaged_file_is_named(tmp_path):
     path = tmp_path / "h100.json"
     path.write_text('{"rows": ')
@@ -207,6 +231,16 @@ def test_the_environment_is_set_before_jax_is_loaded():
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True
     )
     assert not {"jax", "flax"} & set(done.stdout.split()), done.stderr
+
+
+def test_documents_show_rows_of_the_recipe_as_it_is(tmp_path):
+    path = tmp_path / "h100.json"
+    marks = "<!-- h100 1 memory -->\n\n<!-- end -->\n"
+    run_cells(cells("fnet"), path, Compiler())
+    before = with_tables(marks, tmp_path)
+    assert "| fnet" in before
+    run_cells(cells("fnet", flags=FLAGS), path, lambda _: facts(6 * 2**30))
+    assert with_tables(marks, tmp_path) == before
 
 
 def test_the_tables_of_the_documentation_are_those_of_the_rows():
