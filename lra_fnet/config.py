@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
 
-from lra_fnet.mixers import NOT_HYPERPARAMETERS, layer_names, mixer_class
+from lra_fnet.mixers import (
+    NOT_HYPERPARAMETERS,
+    layer_names,
+    mixer_class,
+    mixer_names,
+)
 from tasks import Task, check_choice, check_task_name, make_task
 
 if TYPE_CHECKING:  # the report reads configs, and needs no JAX for it
@@ -262,6 +268,16 @@ def default_values(name: str, common: Mapping[str, Any] | ConfigDict) -> dict[st
     return fields | {key: common[key] for key in common if key in fields}
 
 
+def changed_hyperparameters(config: ConfigDict) -> dict[str, Any]:
+    """Return those of the mixers used that are not their defaults, by dotted key."""
+    return {
+        f"mixers.{name}.{key}": value
+        for name, values in config_mixers(config).items()
+        for key, value in values.items()
+        if value != default_values(name, config.every_mixer)[key]
+    }
+
+
 def config_mixers(config: ConfigDict) -> dict[str, dict[str, Any]]:
     """Return the hyperparameters of the mixers that the layers use, by name."""
     names = set(mixers_used(config))
@@ -304,6 +320,7 @@ RANGES: Mapping[str, tuple[float, float | None]] = {
 POSITIVE = ("encoder.expert_capacity", "optimizer.eps")
 # Numbers that must be smaller than 1, too.
 SHARES = ("encoder.dropout_rate", "optimizer.b1", "optimizer.b2")
+MIXERS_RATE = re.compile(r"mixers\..+\.dropout_rate")
 
 
 def check_ranges(config: ConfigDict) -> None:
@@ -330,9 +347,14 @@ def check_config(config: ConfigDict) -> None:
     for key, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{key} is {value}; it must be finite")
-    for key in SHARES:
+    rates = [key for key in values if MIXERS_RATE.fullmatch(key)]
+    for key in (*SHARES, *rates):
         if not 0 <= values[key] < 1:
             raise ValueError(f"{key} is {values[key]}; it must be >= 0 and < 1")
+    for name in mixer_names():
+        for key, value in config.mixers.get(name, {}).items():
+            if isinstance(value, int | float) and value < 0:
+                raise ValueError(f"mixers.{name}.{key} is {value}; it must be >= 0")
     for key in ("data.num_validation", "data.num_test"):
         if values.get(key) == 1:
             raise ValueError(f"{key} is 1; a score needs >= 2 examples")

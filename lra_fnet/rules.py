@@ -21,6 +21,7 @@ from lra_fnet.config import (
     MOST_PARAMETERS,
     OFFICIAL,
     TOO_MANY,
+    changed_hyperparameters,
     changes,
     load_config,
     make_program,
@@ -43,10 +44,28 @@ WIDTH_STEP = 8  # widths are multiples of it, so that heads divide them
 
 
 def count_parameters(config: ConfigDict, task: Task) -> int:
-    """Return the number of parameters of the model of a config; nothing is computed."""
+    """Return the number of parameters of the model of a config; nothing is computed.
+
+    Raises:
+      ValueError: a value of the config is out of its range, or a mixer fails that has
+        hyperparameters other than its defaults; names these.
+    """
     inputs = jax.ShapeDtypeStruct((1, *task.row_shape), jnp.uint8)
     init = partial(make_program(config, task).model.init, train=False)
-    shapes = jax.eval_shape(init, jax.random.key(0), inputs)
+    try:
+        shapes = jax.eval_shape(init, jax.random.key(0), inputs)
+    except ValueError:
+        raise
+    except Exception as error:
+        changed = changed_hyperparameters(config)
+        if not changed:  # a fault of the mixer
+            raise
+        values = ", ".join(f"{key}={value}" for key, value in changed.items())
+        raise ValueError(
+            f"the model cannot be built with {values} and encoder.width="
+            f"{config.encoder.width} ({type(error).__name__}: {error}); LRA_DEBUG=1 "
+            "shows where"
+        ) from error
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
 
 

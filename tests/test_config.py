@@ -162,6 +162,11 @@ def test_a_wrong_key_or_value_is_named(changes, expected):
         ("train.batch_size", 0),
         ("train.eval_every", 0),
         ("run.log_every", 0),
+        ("mixers.cnn.kernel_size", -5),
+        ("mixers.s5.min_step", -0.1),
+        ("mixers.lru.max_radius", float("nan")),
+        ("mixers.transformer.dropout_rate", 1.0),
+        ("mixers.bigbird.dropout_rate", -0.1),
     ],
 )
 def test_a_number_out_of_its_range_is_refused_by_its_key(key, value):

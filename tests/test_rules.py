@@ -3,6 +3,7 @@
 import pytest
 
 from lra_fnet.config import config_hash, load_config, read_flags, resolve, task_facts
+from lra_fnet.mixers import mixer_class
 from lra_fnet.rules import (
     base_parameters,
     check_rules,
@@ -54,6 +55,19 @@ def test_another_budget_size_or_input_is_free_for_all_and_is_named(key, value):
     rules = checked(config_of(**{key.replace(".", "__"): value}))
     assert rules["free_for_all"]
     assert rules["reasons"] == [f"{key} is {value}, not the recipe's"]
+
+
+def test_a_mixer_that_fails_with_values_of_the_user_is_one_line():
+    config = config_of(mixer="cnn", mixers__cnn__kernel_size=0)
+    with pytest.raises(ValueError, match="cannot be built with mixers.cnn.kernel_size"):
+        count_parameters(config, task_facts(config))
+
+
+def test_a_mixer_that_fails_by_itself_keeps_its_error(monkeypatch):
+    monkeypatch.setattr(mixer_class("cnn"), "__call__", lambda *_, **__: 1 / 0)
+    config = config_of(mixer="cnn")
+    with pytest.raises(ZeroDivisionError):
+        count_parameters(config, task_facts(config))
 
 
 def test_pretraining_is_out_of_the_scope_of_the_released_budget_and_no_other():

@@ -23,8 +23,7 @@ def to_heads(
       ValueError: the heads cannot share that width evenly.
     """
     width = qkv_dim or x.shape[-1]
-    if width % num_heads:
-        raise ValueError(f"num_heads is {num_heads}; it must divide the width {width}")
+    check_heads(num_heads, width)
     return nn.DenseGeneral(
         (num_heads, width // num_heads),
         use_bias=False,
@@ -32,6 +31,16 @@ def to_heads(
         dtype=x.dtype,
         name=name,
     )(x)
+
+
+def check_heads(num_heads: int, width: int) -> None:
+    """Check that heads share a width evenly.
+
+    Raises:
+      ValueError: they do not, or there are none.
+    """
+    if not num_heads or width % num_heads:
+        raise ValueError(f"num_heads is {num_heads}; it must divide the width {width}")
 
 
 def from_heads(heads: Float[Array, "b l h k"], width: int) -> Float[Array, "b l d"]:

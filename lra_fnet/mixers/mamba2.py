@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from lra_fnet.mixers._attention import check_heads
 from lra_fnet.mixers._blocks import join_chunks, split_chunks
 from lra_fnet.mixers._convolution import depthwise_conv
 from lra_fnet.mixers._recurrence import delayed, draw_step_bias, linear_recurrence
@@ -55,9 +56,14 @@ class Mixer(nn.Module):
     def __call__(
         self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
     ) -> Float[Array, "b l d"]:
-        """Run the recurrences over the real tokens, then gate, norm and project."""
+        """Run the recurrences over the real tokens, then gate, norm and project.
+
+        Raises:
+          ValueError: the heads cannot share the width of u evenly.
+        """
         width = x.shape[-1]
         inner = self.expansion * width
+        check_heads(self.num_heads, inner)
         gate, mixed, steps = self._projections(zero_padding(x, mask), inner)
         u, keys, queries = jnp.split(mixed, [inner, inner + self.state_dim], axis=-1)
         u = u.reshape(*u.shape[:2], self.num_heads, -1)

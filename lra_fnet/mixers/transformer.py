@@ -8,6 +8,7 @@ import jax
 from jaxtyping import Array, Bool, Float
 
 from lra_fnet.hardware import target
+from lra_fnet.mixers._attention import check_heads
 from lra_fnet.mixers._tiled_attention import attend_in_tiles
 
 
@@ -34,11 +35,17 @@ class Mixer(nn.Module):
     def __call__(
         self, x: Float[Array, "b l d"], mask: Bool[Array, "b l"], train: bool
     ) -> Float[Array, "b l d"]:
-        """Attend from real positions to real ones; padding reads zeros."""
+        """Attend from real positions to real ones; padding reads zeros.
+
+        Raises:
+          ValueError: the heads cannot share their width evenly.
+        """
+        qkv_dim = self.qkv_dim or x.shape[-1]
+        check_heads(self.num_heads, qkv_dim)
         # LRA: projections without bias, Xavier uniform.
         attention = nn.MultiHeadDotProductAttention(
             num_heads=self.num_heads,
-            qkv_features=self.qkv_dim or x.shape[-1],
+            qkv_features=qkv_dim,
             dropout_rate=self.dropout_rate,
             broadcast_dropout=False,
             use_bias=False,

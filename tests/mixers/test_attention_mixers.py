@@ -11,7 +11,7 @@ import pytest
 from jax.test_util import check_grads
 
 from lra_fnet.dropout import dropout_key
-from lra_fnet.mixers import _tiled_attention, mixer_class
+from lra_fnet.mixers import _tiled_attention, mixer_class, mixer_names
 from lra_fnet.mixers._products import pair_products, weighted_sums
 from lra_fnet.mixers._tiled_attention import Tile, attend_in_tiles, tile_for
 from lra_fnet.mixers.chordmixer import chord_offsets
@@ -419,12 +419,19 @@ def test_counting_the_keys_after_sorting_them_equals_masking_them():
     assert real_first(key, value, mask & False)[2].tolist() == [1, 1, 1]
 
 
-def test_an_unknown_kernel_and_heads_that_do_not_fit_are_told():
-    x, mask = some_x(), some_mask()
+def test_an_unknown_kernel_is_told():
     with pytest.raises(ValueError, match=r"'flash'; choose from \('auto', 'cudnn'"):
-        made("transformer_rope", x, mask, implementation="flash")
-    with pytest.raises(ValueError, match="num_heads is 5; it must divide the width 24"):
-        made("transformer_rope", x, mask, num_heads=5)
+        made("transformer_rope", some_x(), some_mask(), implementation="flash")
+
+
+def test_heads_that_do_not_divide_the_width_are_told_by_every_mixer_with_heads():
+    with_heads = [
+        name for name in mixer_names() if hasattr(mixer_class(name), "num_heads")
+    ]
+    assert {"transformer", "mamba2", "performer"} <= {*with_heads}
+    for name in with_heads:
+        with pytest.raises(ValueError, match=r"num_heads is 5; it must divide the wid"):
+            drawn(mixer_class(name)(num_heads=5), 2, 8, 24)
 
 
 def test_nystromformer_is_attention_through_means_of_segments():
