@@ -105,7 +105,7 @@ def _texts(directory: str) -> Texts:
       ValueError: no folder is named.
       DataError: there is none, or no text in it.
     """
-    path = given(directory, "a folder with files *.txt, or one file: data=DIR")
+    path = given(directory, "a folder with files *.txt, or one file")
     files = [path] if path.is_file() else sorted(path.rglob("*.txt"))
     if not files:
         raise DataError(f"there is no file *.txt in {path}, and it is no file itself")

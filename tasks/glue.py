@@ -126,7 +126,7 @@ def _find(directory: str, form: Form) -> dict[str, Path]:
       ValueError: no folder is named.
       DataError: a file is not there.
     """
-    path = given(directory, f"{form.folder} or the folder above it: data=DIR")
+    path = given(directory, f"{form.folder} or the folder above it")
     folder = path / form.folder if (path / form.folder).is_dir() else path
     files = {"train": folder / "train.tsv", "dev": folder / form.dev}
     for file in files.values():

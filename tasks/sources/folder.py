@@ -41,7 +41,7 @@ def given(directory: str, wanted: str = "the folder or the archive") -> Path:
       ValueError: it is empty.
     """
     if not directory:
-        raise ValueError(f"source='folder' needs directory, {wanted}")
+        raise ValueError(f"source=folder needs data=DIR, {wanted}")
     return Path(directory).expanduser()
 
 

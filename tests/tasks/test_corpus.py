@@ -63,7 +63,7 @@ def test_one_file_of_any_name_is_a_corpus(tmp_path):
 
 
 def test_what_is_no_corpus_is_a_clear_error(tmp_path):
-    with pytest.raises(ValueError, match="needs directory.*data=DIR"):
+    with pytest.raises(ValueError, match="source=folder needs data=DIR"):
         make_task("corpus")
     with pytest.raises(DataError, match=r"no file \*\.txt"):
         corpus(tmp_path)

@@ -96,5 +96,5 @@ def test_missing_files_and_unknown_data_sets_are_clear_errors(tmp_path):
         make_task("glue", directory=str(tmp_path))
     with pytest.raises(ValueError, match="'rtee'; did you mean 'rte'"):
         make_task("glue", directory=str(tmp_path), dataset="rtee")
-    with pytest.raises(ValueError, match="needs directory.*data=DIR"):
+    with pytest.raises(ValueError, match="source=folder needs data=DIR"):
         make_task("glue")

@@ -265,7 +265,7 @@ def test_provenance_tells_apart_what_has_other_bytes(tmp_path):
     ("options", "message"),
     [
         ({"source": "folders"}, "unknown source 'folders'; did you mean 'folder'"),
-        ({"source": "folder"}, "needs directory"),
+        ({"source": "folder"}, "source=folder needs data=DIR"),
         ({"num_train": -1}, "num_train is -1"),
         ({"num_test": -1}, "num_test is -1"),
         ({"num_validation": 0}, "num_validation is 0, but must be from 1"),

@@ -246,7 +246,7 @@ def test_provenance_tells_apart_what_has_other_bytes(tmp_path):
     ("options", "message"),
     [
         ({"source": "tdfs"}, "unknown source 'tdfs'; did you mean 'tfds'"),
-        ({"source": "folder"}, "needs directory"),
+        ({"source": "folder"}, "source=folder needs data=DIR"),
         ({"validation": "carve"}, "unknown validation 'carve'; did you mean 'carved'"),
         ({"length": 0}, "length is 0, but must be at least 1"),
         ({"num_train": -1}, "num_train is -1"),
