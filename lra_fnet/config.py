@@ -12,7 +12,6 @@ import hashlib
 import importlib
 import json
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -268,16 +267,6 @@ def default_values(name: str, common: Mapping[str, Any] | ConfigDict) -> dict[st
     return fields | {key: common[key] for key in common if key in fields}
 
 
-def changed_hyperparameters(config: ConfigDict) -> dict[str, Any]:
-    """Return those of the mixers used that are not their defaults, by dotted key."""
-    return {
-        f"mixers.{name}.{key}": value
-        for name, values in config_mixers(config).items()
-        for key, value in values.items()
-        if value != default_values(name, config.every_mixer)[key]
-    }
-
-
 def config_mixers(config: ConfigDict) -> dict[str, dict[str, Any]]:
     """Return the hyperparameters of the mixers that the layers use, by name."""
     names = set(mixers_used(config))
@@ -320,7 +309,6 @@ RANGES: Mapping[str, tuple[float, float | None]] = {
 POSITIVE = ("encoder.expert_capacity", "optimizer.eps")
 # Numbers that must be smaller than 1, too.
 SHARES = ("encoder.dropout_rate", "optimizer.b1", "optimizer.b2")
-MIXERS_RATE = re.compile(r"mixers\..+\.dropout_rate")
 
 
 def check_ranges(config: ConfigDict) -> None:
@@ -347,14 +335,10 @@ def check_config(config: ConfigDict) -> None:
     for key, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{key} is {value}; it must be finite")
-    rates = [key for key in values if MIXERS_RATE.fullmatch(key)]
-    for key in (*SHARES, *rates):
+    for key in SHARES:
         if not 0 <= values[key] < 1:
             raise ValueError(f"{key} is {values[key]}; it must be >= 0 and < 1")
-    for name in mixer_names():
-        for key, value in config.mixers.get(name, {}).items():
-            if isinstance(value, int | float) and value < 0:
-                raise ValueError(f"mixers.{name}.{key} is {value}; it must be >= 0")
+    _check_hyperparameters(config)
     for key in ("data.num_validation", "data.num_test"):
         if values.get(key) == 1:
             raise ValueError(f"{key} is 1; a score needs >= 2 examples")
@@ -376,6 +360,20 @@ def check_config(config: ConfigDict) -> None:
             f"train.micro_batches is {parts}, which does not divide train.batch_size, "
             f"{batch_size}"
         )
+
+
+def _check_hyperparameters(config: ConfigDict) -> None:
+    """Check the numbers of mixers; those of other packages may be negative."""
+    own = mixer_names()
+    for name, values in config.mixers.items():
+        for key, value in values.items():
+            if key == "dropout_rate" and not 0 <= value < 1:
+                bound = ">= 0 and < 1"
+            elif name in own and isinstance(value, int | float) and value < 0:
+                bound = ">= 0"
+            else:
+                continue
+            raise ValueError(f"mixers.{name}.{key} is {value}; it must be {bound}")
 
 
 def _check_language_model(config: ConfigDict) -> None:

@@ -21,7 +21,6 @@ from lra_fnet.config import (
     MOST_PARAMETERS,
     OFFICIAL,
     TOO_MANY,
-    changed_hyperparameters,
     changes,
     load_config,
     make_program,
@@ -48,7 +47,7 @@ def count_parameters(config: ConfigDict, task: Task) -> int:
 
     Raises:
       ValueError: a value of the config is out of its range, or a mixer fails that has
-        hyperparameters other than its defaults; names these.
+        hyperparameters other than the recipe's; names these.
     """
     inputs = jax.ShapeDtypeStruct((1, *task.row_shape), jnp.uint8)
     init = partial(make_program(config, task).model.init, train=False)
@@ -57,10 +56,13 @@ def count_parameters(config: ConfigDict, task: Task) -> int:
     except ValueError:
         raise
     except Exception as error:
-        changed = changed_hyperparameters(config)
-        if not changed:  # a fault of the mixer
+        values = ", ".join(
+            f"{key}={value}"
+            for key, value in recipe_changes(config).items()
+            if key.startswith("mixers.")
+        )
+        if not values:  # a fault of the mixer
             raise
-        values = ", ".join(f"{key}={value}" for key, value in changed.items())
         raise ValueError(
             f"the model cannot be built with {values} and encoder.width="
             f"{config.encoder.width} ({type(error).__name__}: {error}); LRA_DEBUG=1 "
